@@ -1,0 +1,1 @@
+//! The event and its wire formats.

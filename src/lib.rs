@@ -1,0 +1,29 @@
+//! Kakehi leads `CloudEvents` into Kubernetes Jobs.
+//!
+//! The crate is a house of floors; imports only go down and rooms of one floor never meet
+//! (`tests/it/floors.rs` enforces it):
+//!
+//! | floor | modules | what stands there |
+//! |---|---|---|
+//! | 0 | [`event`] | the event and its wire formats; no Kubernetes, no async, no clock |
+//! | 1 | [`api`], then [`filter`] on it | our Kubernetes objects; trigger filters |
+//! | 2 | [`plan`] | every decision as a plain function of (objects, now) |
+//! | 3 | [`ops`], [`triggers`] | use cases on a `kube::Client`; the live trigger set |
+//! | 4 | [`sink`], [`controllers`], [`local`] | adapters to HTTP, to the API server, and a Kubernetes of our own |
+//! | 5 | [`app`], [`listen`], [`telemetry`], [`cli`] | composition |
+//!
+//! A reader who wants to know what the program *does* starts in [`plan`].
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod controllers;
+pub mod event;
+pub mod filter;
+pub mod listen;
+pub mod local;
+pub mod ops;
+pub mod plan;
+pub mod sink;
+pub mod telemetry;
+pub mod triggers;

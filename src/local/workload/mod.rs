@@ -1,0 +1,1 @@
+//! The controllers a cluster brings along: batch/v1 Job and garbage collection.

@@ -1,0 +1,3 @@
+//! The `kakehi` binary: parse, run, print the error chain, exit.
+
+fn main() {}
