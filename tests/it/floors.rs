@@ -24,8 +24,16 @@ const FLOORS: &[(&str, u8)] = &[
 const PURE: &[&str] = &["event", "api", "filter", "plan"];
 
 /// What a pure module must not name. `kube` types are fine above floor 0; a client, a runtime or the clock is not.
-const IMPURE: &[&str] =
-    &["tokio::", "kube::Client", "kube::client", "kube::Api", "SystemTime::now", "Instant::now", "Timestamp::now", "std::env::"];
+const IMPURE: &[&str] = &[
+    "tokio::",
+    "kube::Client",
+    "kube::client",
+    "kube::Api",
+    "SystemTime::now",
+    "Instant::now",
+    "Timestamp::now",
+    "std::env::",
+];
 
 fn sources(root: &str) -> Vec<PathBuf> {
     fn walk(dir: &Path, into: &mut Vec<PathBuf>) {
@@ -79,7 +87,8 @@ fn imports_only_go_down() {
         if own == "lib" || own == "main" {
             continue;
         }
-        let here = floor(&own).unwrap_or_else(|| panic!("module {own} has no floor; give it one in tests/it/floors.rs"));
+        let here = floor(&own)
+            .unwrap_or_else(|| panic!("module {own} has no floor; give it one in tests/it/floors.rs"));
         for (line, name) in imports(&fs::read_to_string(&path).unwrap()) {
             let Some(there) = floor(&name) else { continue };
             if name != own && (there >= here || own == "local") {

@@ -1,0 +1,188 @@
+//! The Execution: one run of a Job, with the event that asked for it inside.
+
+#![expect(unreachable_pub, reason = "the schema derive repeats the type, public, inside a function")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::event_record::EventRecord;
+use super::template::ExecutionTemplate;
+
+/// What a run is: a snapshot of its Job, taken when it was asked for. Only `cancelled` ever changes.
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "run.kakehi.dev",
+    version = "v1alpha1",
+    kind = "Execution",
+    plural = "executions",
+    shortname = "rx",
+    category = "kakehi",
+    namespaced,
+    status = "ExecutionStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "One run of a Job: its tasks, the event behind it, and how it ended.",
+    printcolumn(name = "Job", type_ = "string", json_path = ".spec.job.name"),
+    printcolumn(
+        name = "Completed",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Completed')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Completed')].reason"
+    ),
+    printcolumn(name = "Tasks", type_ = "integer", json_path = ".spec.template.spec.taskCount"),
+    printcolumn(name = "Succeeded", type_ = "integer", json_path = ".status.succeededCount"),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failedCount"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Event", type_ = "string", json_path = ".spec.events[0].type", priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Completed')].message",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionSpec {
+    /// The Job that this is a run of.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
+    pub job: JobReference,
+    /// Who asked for the run.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
+    pub cause: Cause,
+    /// The events behind the run, as they were received.
+    #[serde(default)]
+    #[schemars(length(max = 1))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
+    pub events: Vec<EventRecord>,
+    /// Values for the container's environment, computed from the event.
+    #[serde(default)]
+    #[schemars(length(max = 1000))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
+    pub parameters: Vec<ParameterValue>,
+    /// What is run: the Job's template at that time.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
+    pub template: ExecutionTemplate,
+    /// True asks the run to stop. It cannot be taken back.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self || !oldSelf").message("a cancelled run stays cancelled"))]
+    pub cancelled: bool,
+}
+
+/// Names the Job of a run, as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobReference {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its generation when the run was created.
+    pub generation: i64,
+}
+
+/// Who asked for a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cause {
+    /// What kind of request it was.
+    #[serde(rename = "type")]
+    pub kind: CauseKind,
+    /// The Trigger that matched, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
+}
+
+/// What kind of request asked for a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CauseKind {
+    /// Somebody ran the Job by hand.
+    #[default]
+    Manual,
+    /// An event was sent to the Job's own address.
+    Address,
+    /// An event matched a Trigger.
+    Trigger,
+}
+
+/// A named value for the container's environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ParameterValue {
+    /// Name of the environment variable.
+    pub name: String,
+    /// Its value, literally: nothing in it is expanded.
+    pub value: String,
+}
+
+/// What is known of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionStatus {
+    /// The generation that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `ResourcesAvailable`, `Started` and `Completed`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// When the first task started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// When the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+    /// Tasks that run.
+    #[serde(default)]
+    pub running_count: i32,
+    /// Tasks that succeeded.
+    #[serde(default)]
+    pub succeeded_count: i32,
+    /// Tasks that failed for good.
+    #[serde(default)]
+    pub failed_count: i32,
+    /// Tasks that were stopped or never started, because the run was cancelled or failed to start.
+    #[serde(default)]
+    pub cancelled_count: i32,
+    /// Tasks that were tried more than once.
+    #[serde(default)]
+    pub retried_count: i32,
+    /// The termination message of task 0, at most 4096 bytes: what the run has to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// How the failed tasks ended, the lowest indexes first; bounded, because Pods go away and objects must stay small.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_tasks: Vec<TaskOutcome>,
+}
+
+/// How the last attempt of a task ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskOutcome {
+    /// Its index.
+    pub index: i32,
+    /// Attempts that were counted.
+    pub attempts: i32,
+    /// Exit code of the container, if it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Why, for programs: the Pod's or the container's own reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its last words: the last log line or the Pod's message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When the container started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+}

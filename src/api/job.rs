@@ -1,0 +1,127 @@
+//! The Job: a template that events and people run.
+
+#![expect(unreachable_pub, reason = "the schema derive repeats the type, public, inside a function")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::template::ExecutionTemplate;
+
+/// What a Job is.
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "run.kakehi.dev",
+    version = "v1alpha1",
+    kind = "Job",
+    plural = "jobs",
+    shortname = "rj",
+    category = "kakehi",
+    namespaced,
+    status = "JobStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "A template of runs: what to run when an event arrives, or by hand.",
+    label("duck.knative.dev/addressable", "true"),
+    validation = Rule::new("size(self.metadata.name) <= 46").message("the name of a Job has at most 46 characters, because its runs and their tasks add to it"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Executions", type_ = "integer", json_path = ".status.executionCount"),
+    printcolumn(name = "Running", type_ = "integer", json_path = ".status.runningCount"),
+    printcolumn(name = "Latest", type_ = "string", json_path = ".status.latestCreatedExecution.name"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.address.url", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct JobSpec {
+    /// Which finished Executions are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
+    /// True: events are accepted and queued, nothing starts.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Template of the Executions.
+    pub template: ExecutionTemplate,
+}
+
+/// Which finished Executions are kept. None is removed before it is one hour old, because an Execution is also what
+/// tells a repeated event from a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    /// Finished Executions kept, the newest ones.
+    #[serde(default = "default_history_limit")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub limit: i64,
+    /// Seconds after its end for which an Execution is kept.
+    #[serde(default = "default_history_ttl")]
+    #[schemars(range(min = 0))]
+    pub ttl_seconds: i64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { limit: default_history_limit(), ttl_seconds: default_history_ttl() }
+    }
+}
+
+fn default_history_limit() -> i64 {
+    1000
+}
+
+/// Seven days.
+fn default_history_ttl() -> i64 {
+    604_800
+}
+
+/// What is known of a Job.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobStatus {
+    /// The generation that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Where events for this Job can be sent (Knative's Addressable duck type).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+    /// Executions that exist.
+    #[serde(default)]
+    pub execution_count: i64,
+    /// The Execution created last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest_created_execution: Option<ExecutionReference>,
+    /// Executions that run.
+    #[serde(default)]
+    pub running_count: i64,
+    /// Executions that wait to run.
+    #[serde(default)]
+    pub queued_count: i64,
+}
+
+/// An address of Knative's Addressable duck type.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Address {
+    /// Its name; `http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The URL to POST events to.
+    pub url: String,
+}
+
+/// Names an Execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionReference {
+    /// Its name.
+    pub name: String,
+    /// When it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creation_timestamp: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_timestamp: Option<Time>,
+}

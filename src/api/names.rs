@@ -1,0 +1,31 @@
+//! Names that several parts and our users rely on: group, labels, annotations, paths.
+
+/// API group of our kinds.
+pub const GROUP: &str = "run.kakehi.dev";
+/// Version of our kinds.
+pub const VERSION: &str = "v1alpha1";
+/// `apiVersion` of our kinds.
+pub const API_VERSION: &str = "run.kakehi.dev/v1alpha1";
+/// Field manager of our controllers in server-side apply.
+pub const FIELD_MANAGER: &str = "kakehi";
+
+/// Label on Executions, `batch/v1` Jobs and Pods: the name of our Job.
+pub const LABEL_JOB: &str = "run.kakehi.dev/job";
+/// Label on `batch/v1` Jobs, Pods and `ConfigMap`s: the name of the Execution.
+pub const LABEL_EXECUTION: &str = "run.kakehi.dev/execution";
+/// Annotation on an Execution: the whole digest of (job uid, dedup key), compared when names meet.
+pub const ANNOTATION_DIGEST: &str = "run.kakehi.dev/digest";
+
+/// Longest name of a Job. An Execution adds `-` and 10 characters, its Pods `-` and up to 4 digits, and the whole
+/// must fit the 63 characters of a label value.
+pub const MAX_JOB_NAME: usize = 46;
+
+/// The namespace of `POST /` and of commands without `-n`.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// Where the event's files are mounted in a container.
+pub const EVENT_MOUNT_PATH: &str = "/etc/kakehi-event";
+/// Name of the volume that holds the event's files.
+pub const EVENT_VOLUME: &str = "kakehi-event";
+/// Prefix of the environment variables that carry the event's attributes.
+pub const ENV_PREFIX: &str = "CE_";
