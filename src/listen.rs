@@ -1,1 +1,115 @@
-//! Servers and their graceful end.
+//! HTTP servers with limits and a graceful end. What they answer is the router's business.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// Time a client has to send its request head. A slower one holds a connection for nothing.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams of one HTTP/2 connection.
+const MAX_STREAMS: u32 = 256;
+/// Bytes of an HTTP/2 header list, and of HTTP/1 heads.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Pause after a failed accept (out of file descriptors, for one): the loop must not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An address that is bound, so that its port is known before anything is served on it.
+#[derive(Debug)]
+pub struct Listener {
+    inner: TcpListener,
+    address: SocketAddr,
+}
+
+/// Binding failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub struct BindError {
+    address: SocketAddr,
+    #[source]
+    source: io::Error,
+}
+
+impl Listener {
+    /// Binds `address`; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let inner = TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
+        let address = inner.local_addr().map_err(|source| BindError { address, source })?;
+        Ok(Self { inner, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`, then accepts nothing more, lets requests in flight finish for at most `drain`, and
+    /// closes what is left. HTTP/1.1 and HTTP/2 without TLS, on one port.
+    pub async fn serve(self, router: Router, shutdown: CancellationToken, drain: Duration) {
+        let graceful = GracefulShutdown::new();
+        let connections = tokio_util::task::TaskTracker::new();
+        let abort = CancellationToken::new();
+        loop {
+            let stream = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = self.inner.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            connections.spawn(connection(stream, router.clone(), graceful.watcher(), abort.clone()));
+        }
+        drop(self.inner);
+        connections.close();
+        if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+            tracing::warn!("requests were still in flight when the time to drain was over");
+        }
+        abort.cancel();
+        connections.wait().await;
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+    abort: CancellationToken,
+) {
+    // Without it small answers wait for the client's delayed acknowledgement.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let router = router.clone();
+        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(64 * 1024)
+        .max_concurrent_streams(MAX_STREAMS);
+    let served = pin!(watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()));
+    tokio::select! {
+        // A connection that breaks is the client's affair; the requests on it were answered or not.
+        ended = served => if let Err(error) = ended { tracing::debug!(error, "connection ended") },
+        () = abort.cancelled() => {}
+    }
+}

@@ -46,6 +46,9 @@ fn first_sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::cel::{Validator, compile_schema, estimate_rule_cost};
+    use serde_json::{Value, json};
+
     use super::*;
 
     /// Limit of the annotation that a client-side apply writes.
@@ -68,28 +71,110 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_rule_compiles_and_is_affordable() {
-        for definition in crds() {
-            for version in &definition.spec.versions {
-                let schema =
-                    version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()).unwrap();
-                let schema = serde_json::to_value(schema).unwrap();
-                walk(&schema, &mut |node| {
-                    for rule in node["x-kubernetes-validations"].as_array().into_iter().flatten() {
-                        assert!(rule["message"].is_string(), "a rule without a message: {rule}");
-                    }
-                });
-            }
+    fn schemas() -> Vec<(String, Value)> {
+        let schema = |definition: &CustomResourceDefinition| {
+            let schema =
+                definition.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
+            serde_json::to_value(schema).unwrap()
+        };
+        crds().iter().map(|definition| (definition.spec.names.kind.clone(), schema(definition))).collect()
+    }
+
+    fn walk(node: &Value, visit: &mut impl FnMut(&Value)) {
+        visit(node);
+        match node {
+            Value::Object(members) => members.values().for_each(|member| walk(member, visit)),
+            Value::Array(items) => items.iter().for_each(|item| walk(item, visit)),
+            _ => {}
         }
     }
 
-    fn walk(node: &serde_json::Value, visit: &mut impl FnMut(&serde_json::Value)) {
-        visit(node);
-        match node {
-            serde_json::Value::Object(members) => members.values().for_each(|member| walk(member, visit)),
-            serde_json::Value::Array(items) => items.iter().for_each(|item| walk(item, visit)),
-            _ => {}
+    #[test]
+    fn every_rule_compiles_is_affordable_and_says_what_is_wrong() {
+        let mut rules = 0;
+        for (_, schema) in schemas() {
+            walk(&schema, &mut |node| {
+                for rule in node["x-kubernetes-validations"].as_array().into_iter().flatten() {
+                    assert!(rule["message"].is_string(), "a rule without a message: {rule}");
+                    let compiled = compile_schema(node);
+                    assert!(!compiled.has_errors(), "{rule}");
+                    let warnings = estimate_rule_cost(rule["rule"].as_str().unwrap(), &compiled);
+                    assert!(warnings.is_empty(), "{warnings:?}");
+                    rules += 1;
+                }
+            });
+        }
+        assert!(rules > 5, "only {rules} rules found");
+    }
+
+    /// What admission says of an object, as one text; empty where it passes.
+    fn refusal(kind: &str, object: &Value, old: Option<&Value>) -> String {
+        let (_, schema) = schemas().into_iter().find(|(name, _)| name == kind).unwrap();
+        match Validator::new().validate(&schema, object, old) {
+            Ok(()) => String::new(),
+            Err(errors) => errors.to_string(),
+        }
+    }
+
+    fn job(name: &str, containers: usize) -> Value {
+        let containers: Vec<_> =
+            (0..containers).map(|_| json!({"name": "main", "image": "busybox"})).collect();
+        json!({
+            "metadata": {"name": name},
+            "spec": {"template": {"spec": {"template": {"spec": {"containers": containers}}}}},
+        })
+    }
+
+    #[test]
+    fn a_job_has_one_container_and_a_name_that_leaves_room() {
+        assert_eq!(refusal("Job", &job("resize", 1), None), "");
+        assert_eq!(refusal("Job", &job(&"j".repeat(46), 1), None), "");
+        assert!(refusal("Job", &job(&"j".repeat(47), 1), None).contains("at most 46 characters"));
+        assert!(refusal("Job", &job("resize", 2), None).contains("exactly one container"));
+        assert!(refusal("Job", &job("resize", 0), None).contains("exactly one container"));
+    }
+
+    #[test]
+    fn a_filter_holds_one_dialect_at_every_depth() {
+        let trigger = |filter: Value| json!({"metadata": {"name": "t"}, "spec": {"job": {"name": "j"}, "filters": [filter]}});
+        let one = json!({"exact": {"type": "a"}});
+        let two = json!({"exact": {"type": "a"}, "prefix": {"type": "a"}});
+        assert_eq!(refusal("Trigger", &trigger(json!({"not": {"all": [one]}})), None), "");
+        for filter in [two.clone(), json!({"not": two}), json!({"any": [{"all": [two]}]})] {
+            assert!(refusal("Trigger", &trigger(filter), None).contains("one dialect"));
+        }
+    }
+
+    #[test]
+    fn an_execution_is_a_snapshot_that_can_only_be_cancelled() {
+        let run = json!({
+            "metadata": {"name": "e"},
+            "spec": {
+                "job": {"name": "j", "uid": "u", "generation": 1}, "cause": {"type": "Manual"}, "events": [],
+                "parameters": [], "cancelled": false,
+                "template": {"spec": {"taskCount": 1, "template": {"spec": {"containers": [{"name": "main", "image": "i"}]}}}},
+            },
+        });
+        let with = |pointer: &str, value: Value| {
+            let mut changed = run.clone();
+            *changed.pointer_mut(pointer).unwrap() = value;
+            changed
+        };
+        let cancelled = with("/spec/cancelled", json!(true));
+        assert_eq!(refusal("Execution", &cancelled, Some(&run)), "");
+        assert!(refusal("Execution", &run, Some(&cancelled)).contains("stays cancelled"));
+        let changes = [
+            ("/spec/job/name", json!("k")),
+            ("/spec/cause", json!({"type": "Address"})),
+            ("/spec/events", json!([{"id": "1", "source": "/s", "type": "t"}])),
+            ("/spec/parameters", json!([{"name": "A", "value": "1"}])),
+            ("/spec/template/spec/taskCount", json!(2)),
+        ];
+        for (pointer, value) in changes {
+            assert!(
+                refusal("Execution", &with(pointer, value), Some(&run)).contains("is fixed"),
+                "{pointer}"
+            );
         }
     }
 
