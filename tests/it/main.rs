@@ -1,3 +1,4 @@
 //! The only integration test binary: one module per behaviour.
 
 mod floors;
+mod support;

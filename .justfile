@@ -1,0 +1,27 @@
+# Each recipe is a plain command, so that it can be typed where `just` is missing.
+
+# what CI runs
+check: fmt clippy doc generated test
+
+fmt:
+    cargo fmt --all --check
+
+clippy:
+    cargo clippy --all-targets --locked -- -D warnings
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
+
+# generated files are what the program prints
+generated:
+    cargo test --locked --test it generated::
+
+test:
+    cargo test --locked
+
+# writes the generated files anew
+generate:
+    KAKEHI_WRITE_GENERATED=1 cargo test --locked --test it generated::
+
+bench:
+    cargo bench --locked
