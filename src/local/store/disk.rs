@@ -1,0 +1,148 @@
+//! The database file: opening, recovery after a crash or a failed commit, compaction.
+
+use std::fmt;
+use std::fs;
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use redb::Database;
+use redb::DatabaseError;
+use redb::ReadTransaction;
+use redb::ReadableDatabase;
+use redb::ReadableTable;
+use redb::StorageBackend;
+use redb::TableDefinition;
+use redb::WriteTransaction;
+use redb::backends::FileBackend;
+use redb::backends::InMemoryBackend;
+
+use crate::local::store::Error;
+
+/// Key → (revision of the last write, value).
+pub(super) const ROWS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("rows");
+/// Counters, by name.
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// The newest revision, in [`META`].
+pub(super) const REVISION: &str = "revision";
+
+/// Opens the storage below the database: at the start and after every failure.
+#[derive(Clone)]
+pub struct Backends(Arc<Opener>);
+
+type Opener = dyn Fn() -> Result<Box<dyn StorageBackend>, DatabaseError> + Send + Sync;
+
+impl Backends {
+    /// Whatever `open` gives. A test hands in storage that fails on command.
+    pub fn new(open: impl Fn() -> Result<Box<dyn StorageBackend>, DatabaseError> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(open))
+    }
+
+    pub(super) fn memory() -> Self {
+        Self::new(|| Ok(Box::new(InMemoryBackend::new())))
+    }
+
+    pub(super) fn file(path: PathBuf) -> Self {
+        Self::new(move || {
+            if let Some(directory) = path.parent() {
+                fs::create_dir_all(directory).map_err(|error| DatabaseError::Storage(error.into()))?;
+            }
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+            Ok(Box::new(FileBackend::new(file.map_err(|error| DatabaseError::Storage(error.into()))?)?))
+        })
+    }
+}
+
+impl fmt::Debug for Backends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Backends")
+    }
+}
+
+/// A backend behind a pointer: the database takes its backend by value.
+#[derive(Debug)]
+struct Boxed(Box<dyn StorageBackend>);
+
+impl StorageBackend for Boxed {
+    fn len(&self) -> Result<u64, std::io::Error> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+        self.0.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+        self.0.set_len(len)
+    }
+    fn sync_data(&self) -> Result<(), std::io::Error> {
+        self.0.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+        self.0.write(offset, data)
+    }
+    fn close(&self) -> Result<(), std::io::Error> {
+        self.0.close()
+    }
+}
+
+/// The database, absent only while it is being opened anew.
+#[derive(Debug)]
+pub(super) struct Disk {
+    backends: Backends,
+    cache_bytes: usize,
+    database: RwLock<Option<Database>>,
+}
+
+impl Disk {
+    /// Opens the database and returns its newest revision.
+    pub(super) fn open(backends: Backends, cache_bytes: usize) -> Result<(Self, u64), Error> {
+        let mut database = Self::database(&backends, cache_bytes)?;
+        // Rewriting costs a second per some hundred MiB; only the start can afford it, nobody reads yet.
+        database.compact()?;
+        let revision = revision(&database.begin_read()?)?;
+        Ok((Self { backends, cache_bytes, database: RwLock::new(Some(database)) }, revision))
+    }
+
+    fn database(backends: &Backends, cache_bytes: usize) -> Result<Database, Error> {
+        let backend = Boxed((backends.0)()?);
+        let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)?;
+        let transaction = database.begin_write()?;
+        transaction.open_table(ROWS)?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            if meta.get(REVISION)?.is_none() {
+                // Kubernetes gives "0" a meaning of its own ("any version"), so nothing is ever at revision 0.
+                meta.insert(REVISION, 1)?;
+            }
+        }
+        transaction.commit()?;
+        Ok(database)
+    }
+
+    /// A snapshot of everything that is committed.
+    pub(super) fn read(&self) -> Result<ReadTransaction, Error> {
+        Ok(self.database.read().as_ref().ok_or(Error::Unavailable)?.begin_read()?)
+    }
+
+    /// A write transaction. Only the writer calls this.
+    pub(super) fn write(&self) -> Result<WriteTransaction, Error> {
+        Ok(self.database.read().as_ref().ok_or(Error::Unavailable)?.begin_write()?)
+    }
+
+    /// Closes the database and opens it again, which is how the database recovers from a storage failure. Returns the
+    /// newest revision: a commit whose answer was lost may turn out to be there.
+    pub(super) fn reopen(&self) -> Result<u64, Error> {
+        let mut slot = self.database.write();
+        // The old one must let go of the file before the new one can lock it.
+        drop(slot.take());
+        let database = Self::database(&self.backends, self.cache_bytes)?;
+        let revision = revision(&database.begin_read()?)?;
+        *slot = Some(database);
+        Ok(revision)
+    }
+}
+
+/// The newest revision in a snapshot.
+pub(super) fn revision(snapshot: &ReadTransaction) -> Result<u64, Error> {
+    Ok(snapshot.open_table(META)?.get(REVISION)?.map_or(0, |revision| revision.value()))
+}
