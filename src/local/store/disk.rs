@@ -35,7 +35,9 @@ type Opener = dyn Fn() -> Result<Box<dyn StorageBackend>, DatabaseError> + Send 
 
 impl Backends {
     /// Whatever `open` gives. A test hands in storage that fails on command.
-    pub fn new(open: impl Fn() -> Result<Box<dyn StorageBackend>, DatabaseError> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        open: impl Fn() -> Result<Box<dyn StorageBackend>, DatabaseError> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(open))
     }
 

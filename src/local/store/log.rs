@@ -102,7 +102,9 @@ impl Log {
     /// The changes after `since`, oldest first, all of them.
     pub(super) fn after(&self, since: u64) -> Result<Vec<Arc<Change>>, Error> {
         let kept = self.kept.lock();
-        let Some(index) = kept.index(since) else { return Err(Error::Gone { asked: since, oldest: kept.floor }) };
+        let Some(index) = kept.index(since) else {
+            return Err(Error::Gone { asked: since, oldest: kept.floor });
+        };
         Ok(kept.changes.iter().skip(index).cloned().collect())
     }
 

@@ -88,7 +88,8 @@ impl Store {
 fn past(changes: &[Arc<Change>], prefix: &str, current: u64) -> Past {
     let mut past = Past::new();
     // A change after the snapshot is not in what the snapshot shows, so there is nothing to undo.
-    for change in changes.iter().filter(|change| change.revision <= current && change.key.starts_with(prefix)) {
+    for change in changes.iter().filter(|change| change.revision <= current && change.key.starts_with(prefix))
+    {
         past.entry(Arc::clone(&change.key)).or_insert_with(|| change.before.clone());
     }
     past
@@ -124,7 +125,11 @@ fn scan(
             (_, Some((_, row))) => row.as_ref().cloned(),
             (Some(key), None) => {
                 let value = next.as_ref().map(|(_, value)| value.value());
-                value.map(|(revision, value)| Row { key: Arc::from(key), revision, value: Bytes::copy_from_slice(value) })
+                value.map(|(revision, value)| Row {
+                    key: Arc::from(key),
+                    revision,
+                    value: Bytes::copy_from_slice(value),
+                })
             }
         };
         if key.is_some_and(|key| old.is_none_or(|(old, _)| **old == *key)) {

@@ -46,7 +46,8 @@ pub(super) struct Writer(Mutex<Option<JoinHandle<()>>>);
 impl Writer {
     /// Starts the thread, which ends when every sender of `queue` is gone.
     pub(super) fn start(disk: Arc<Disk>, log: Arc<Log>, queue: mpsc::Receiver<Request>) -> io::Result<Self> {
-        let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(move || run(&disk, &log, queue))?;
+        let thread =
+            thread::Builder::new().name("store-writer".to_owned()).spawn(move || run(&disk, &log, queue))?;
         Ok(Self(Mutex::new(Some(thread))))
     }
 }
@@ -75,7 +76,10 @@ fn run(disk: &Disk, log: &Log, mut queue: mpsc::Receiver<Request>) {
                 }
             }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a commit failed, nothing was acknowledged");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a commit failed, nothing was acknowledged"
+                );
                 for request in requests {
                     answer_to(request, Err(error.clone()));
                 }
@@ -102,7 +106,10 @@ fn recover(disk: &Disk, log: &Log, queue: &mut mpsc::Receiver<Request>) {
                 return;
             }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the storage cannot be opened, trying again");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the storage cannot be opened, trying again"
+                );
                 while let Ok(request) = queue.try_recv() {
                     answer_to(request, Err(Error::Unavailable));
                 }
@@ -146,7 +153,11 @@ fn commit(disk: &Disk, head: u64, requests: &[Request]) -> Result<Committed, Err
     Ok((changes, answers))
 }
 
-fn apply(rows: &mut Table<'_, &str, (u64, &[u8])>, revision: u64, request: &Request) -> Result<Change, Error> {
+fn apply(
+    rows: &mut Table<'_, &str, (u64, &[u8])>,
+    revision: u64,
+    request: &Request,
+) -> Result<Change, Error> {
     let Request { key, expect, value, reply: _ } = request;
     let row = |revision, value| Row { key: Arc::clone(key), revision, value };
     let before = rows.get(&**key)?.map(|found| {
@@ -166,5 +177,10 @@ fn apply(rows: &mut Table<'_, &str, (u64, &[u8])>, revision: u64, request: &Requ
         Some(value) => drop(rows.insert(&**key, (revision, &**value))?),
         None => drop(rows.remove(&**key)?),
     }
-    Ok(Change { revision, key: Arc::clone(key), before, after: value.clone().map(|value| row(revision, value)) })
+    Ok(Change {
+        revision,
+        key: Arc::clone(key),
+        before,
+        after: value.clone().map(|value| row(revision, value)),
+    })
 }

@@ -1,0 +1,230 @@
+//! Every answer that is not a success, and its form on the wire: a `v1` Status with the API server's words.
+//!
+//! Clients decide by `reason` and `code`, people read `message`, kubectl prints `details.causes`; all three follow the
+//! API server (apimachinery, `pkg/api/errors`).
+
+use axum::response::IntoResponse;
+use axum::response::Response;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::local::server::kinds::Kind;
+use crate::local::server::schema::FieldError;
+use crate::local::store;
+
+/// What a refusal is about: a resource, and an object of it where one is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Subject {
+    group: String,
+    resource: String,
+    kind: String,
+    name: String,
+}
+
+impl Subject {
+    pub(super) fn new(kind: &Kind, name: &str) -> Self {
+        Self { group: kind.group.clone(), resource: kind.plural.clone(), kind: kind.kind.clone(), name: name.to_owned() }
+    }
+
+    /// `jobs.batch "a"`.
+    fn resource(&self) -> String {
+        format!("{} \"{}\"", qualified(&self.resource, &self.group), self.name)
+    }
+
+    /// `Job.batch "a"`.
+    fn kind(&self) -> String {
+        format!("{} \"{}\"", qualified(&self.kind, &self.group), self.name)
+    }
+
+    fn details(&self, kind: &str) -> Value {
+        let mut details = json!({"kind": kind});
+        if !self.name.is_empty() {
+            details["name"] = json!(self.name);
+        }
+        if !self.group.is_empty() {
+            details["group"] = json!(self.group);
+        }
+        details
+    }
+}
+
+fn qualified(name: &str, group: &str) -> String {
+    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
+}
+
+/// A request that is not carried out, by the reason that its client is told.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("{} not found", .0.resource())]
+    NotFound(Subject),
+    #[error("the server could not find the requested resource")]
+    NoSuchResource,
+    #[error("{} already exists", .0.resource())]
+    AlreadyExists(Subject),
+    #[error("Operation cannot be fulfilled on {}: {why}", subject.resource())]
+    Conflict { subject: Subject, why: String },
+    /// Server-side apply met fields of other managers: (cause message, field).
+    #[error("{}", apply_conflict(.0))]
+    ApplyConflict(Vec<(String, String)>),
+    #[error("{} is invalid: {}", subject.kind(), joined(errors))]
+    Invalid { subject: Subject, errors: Vec<FieldError> },
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("{} is forbidden: {why}", subject.resource())]
+    Forbidden { subject: Subject, why: String, cause: Option<Value> },
+    /// A revision that is no longer known, in a list or a watch.
+    #[error("{0}")]
+    Expired(String),
+    #[error("the server does not allow this method on the requested resource")]
+    MethodNotAllowed,
+    #[error("only the following media types are accepted: application/json, application/yaml")]
+    NotAcceptable,
+    #[error("the body of the request was in an unknown format - accepted media types include: {0}")]
+    UnsupportedMediaType(&'static str),
+    #[error("Request entity too large: limit is {0}")]
+    TooLarge(usize),
+    /// Whatever the store could not do. Nothing was acknowledged.
+    #[error("the store cannot answer now: {}", chain(.0))]
+    Store(#[from] store::Error),
+    /// The kubelet of a pod's node does not answer.
+    #[error("{0}")]
+    Node(String),
+    /// Ours: something that was stored by us cannot be read by us.
+    #[error("Internal error occurred: {0}")]
+    Internal(String),
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn joined(errors: &[FieldError]) -> String {
+    let one = |error: &FieldError| format!("{}: {}", error.field, error.message);
+    match errors {
+        [error] => one(error),
+        many => format!("[{}]", many.iter().map(one).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn apply_conflict(causes: &[(String, String)]) -> String {
+    let mut lines = Vec::new();
+    for (message, field) in causes {
+        lines.push(format!("{message}: {field}"));
+    }
+    match lines.as_slice() {
+        [line] => format!("Apply failed with 1 conflict: {line}"),
+        many => format!("Apply failed with {} conflicts: {}", many.len(), many.join("\n")),
+    }
+}
+
+impl Refusal {
+    /// The HTTP status and the machine-readable reason.
+    fn class(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NotFound(_) | Self::NoSuchResource => (StatusCode::NOT_FOUND, "NotFound"),
+            Self::AlreadyExists(_) => (StatusCode::CONFLICT, "AlreadyExists"),
+            Self::Conflict { .. } | Self::ApplyConflict(_) => (StatusCode::CONFLICT, "Conflict"),
+            Self::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
+            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
+            Self::Expired(_) => (StatusCode::GONE, "Expired"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+            Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
+            Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
+            Self::Store(error) => match error {
+                store::Error::Storage(_) | store::Error::Directory(_) | store::Error::KeyTooLong(_) => {
+                    (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
+                }
+                store::Error::Gone { .. } => (StatusCode::GONE, "Expired"),
+                store::Error::Exists | store::Error::Missing | store::Error::Conflict { .. } => {
+                    (StatusCode::CONFLICT, "Conflict")
+                }
+                store::Error::Unavailable | store::Error::Closed => {
+                    (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")
+                }
+            },
+            Self::Node(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        }
+    }
+
+    fn details(&self) -> Option<Value> {
+        match self {
+            Self::NotFound(subject) | Self::AlreadyExists(subject) | Self::Conflict { subject, .. } => {
+                Some(subject.details(&subject.resource))
+            }
+            Self::Forbidden { subject, cause, .. } => {
+                let mut details = subject.details(&subject.resource);
+                if let Some(cause) = cause {
+                    details["causes"] = json!([cause]);
+                }
+                Some(details)
+            }
+            Self::Invalid { subject, errors } => {
+                let mut details = subject.details(&subject.kind);
+                let cause = |e: &FieldError| json!({"reason": e.reason, "message": e.message, "field": e.field});
+                details["causes"] = errors.iter().map(cause).collect();
+                Some(details)
+            }
+            Self::ApplyConflict(causes) => {
+                let cause = |(message, field): &(String, String)| {
+                    json!({"reason": "FieldManagerConflict", "message": message, "field": field})
+                };
+                Some(json!({"causes": causes.iter().map(cause).collect::<Vec<_>>()}))
+            }
+            Self::NoSuchResource => Some(json!({})),
+            Self::BadRequest(_)
+            | Self::Expired(_)
+            | Self::MethodNotAllowed
+            | Self::NotAcceptable
+            | Self::UnsupportedMediaType(_)
+            | Self::TooLarge(_)
+            | Self::Store(_)
+            | Self::Node(_)
+            | Self::Internal(_) => None,
+        }
+    }
+
+    /// The Status object.
+    pub(super) fn status(&self) -> Value {
+        let (code, reason) = self.class();
+        let mut status = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.to_string(),
+            "reason": reason,
+            "code": code.as_u16(),
+        });
+        if let Some(details) = self.details() {
+            status["details"] = details;
+        }
+        status
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (code, _) = self.class();
+        if code.is_server_error() {
+            tracing::error!(error = &self as &dyn std::error::Error, "a request failed");
+        }
+        let mut response = (code, self.status().to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if code == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
