@@ -1,1 +1,175 @@
 //! The command line.
+//!
+//! One file per verb. A verb parses its flags here, answers every question about them once, calls `ops` or `app`, and
+//! prints through [`output`]; it decides nothing about runs. The environment is read here and nowhere else, through
+//! the flags that it stands in for. How a command can end is [`Error`]; [`Exit`] lists the codes.
+
+mod connect;
+mod crd;
+mod error;
+mod manifests;
+mod output;
+
+use std::ffi::OsString;
+
+use anyhow::Context as _;
+use clap::{Args, ColorChoice, Parser, Subcommand};
+
+use crate::api::DEFAULT_NAMESPACE;
+
+pub use error::{Error, Exit, chain};
+pub use output::Format;
+
+/// The address of the API of `kakehi dev` when nothing else is said.
+pub const DEFAULT_API_ADDRESS: &str = "127.0.0.1:8421";
+/// The address of the sink of `kakehi dev` when nothing else is said.
+pub const DEFAULT_SINK_ADDRESS: &str = "127.0.0.1:8420";
+
+/// CloudEvents become jobs: receives events, matches them with Triggers, and runs each as an Indexed Kubernetes Job.
+///
+/// The same YAML runs in a cluster and, with `kakehi dev` or `kakehi try`, on a machine without one.
+#[derive(Debug, Parser)]
+#[command(name = "kakehi", version, max_term_width = 100, after_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  kakehi try                                  see an event become a finished run, in seconds
+  kakehi dev -f jobs/                         everything on this machine, state kept between starts
+  kakehi send --type com.example.order --source /shop --data '{\"id\": 7}'
+  kakehi list executions
+  kakehi logs resize-h3k2m9x0aq -f
+
+Exit codes:
+  0    success; where a run was waited for, it succeeded
+  1    the run failed or was cancelled, or the request was refused
+  2    the command line or a file named on it is wrong
+  3    the server cannot be reached
+  4    the time given for waiting is over
+  130  interrupted";
+
+/// Flags that every verb takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Namespace; without it that of the kubeconfig's context, or `default`
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "KAKEHI_NAMESPACE",
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
+    namespace: Option<String>,
+    #[command(flatten)]
+    connection: connect::Connection,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
+    color: ColorChoice,
+}
+
+impl Global {
+    /// The namespace for objects that do not name one, where no kubeconfig is asked.
+    pub(crate) fn namespace_or_default(&self) -> &str {
+        self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the definitions of our kinds, ready for `kubectl apply -f -`
+    Crd(crd::Args),
+}
+
+/// Parses a command line. `Err` holds what clap has to say: help and version included.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments)
+}
+
+/// Runs a parsed command to its end, on a runtime of its own.
+pub fn main(cli: Cli) -> Result<Exit, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("start the runtime")?;
+    let end = runtime.block_on(cli.run());
+    // A blocking read of standard input cannot be cancelled; the process ends without waiting for it.
+    runtime.shutdown_background();
+    end
+}
+
+impl Cli {
+    async fn run(self) -> Result<Exit, Error> {
+        let Cli { global, command } = self;
+        colours(global.color);
+        let output = output::Output::new();
+        match command {
+            Command::Crd(args) => crd::run(&args, &output),
+        }
+    }
+}
+
+/// Applies `--color` to both streams.
+fn colours(choice: ColorChoice) {
+    match choice {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::AlwaysAnsi,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+}
+
+/// Prints an error with its causes to standard error.
+pub fn report(error: &Error) {
+    let text = chain(error);
+    let words = text.strip_prefix("error:").unwrap_or(&text);
+    output::Output::new().note(format!("{}{words}", output::paint(output::BAD, "error:")));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_and_flag_has_a_help_text() {
+        fn walk(command: &clap::Command, path: &str) {
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{path} {}: no help", argument.get_id());
+            }
+            for verb in command.get_subcommands() {
+                let path = format!("{path} {}", verb.get_name());
+                assert!(verb.get_about().is_some(), "{path}: no help");
+                walk(verb, &path);
+            }
+        }
+        walk(&Cli::command(), "kakehi");
+    }
+
+    #[test]
+    fn the_exit_codes_in_the_help_are_the_real_ones() {
+        let exits =
+            [Exit::Success, Exit::Failure, Exit::Usage, Exit::Unreachable, Exit::TimedOut, Exit::Interrupted];
+        for exit in exits {
+            let code = format!("\n  {:<5}", exit as u8);
+            assert!(AFTER_HELP.contains(&code), "{exit:?} is not in the help");
+        }
+    }
+
+    #[test]
+    fn global_flags_may_stand_on_both_sides_of_the_verb() {
+        for line in ["kakehi -n shop crd", "kakehi crd -n shop"] {
+            let cli = parse(line.split(' ').map(OsString::from)).unwrap();
+            assert_eq!(cli.global.namespace_or_default(), "shop", "{line}");
+        }
+    }
+}

@@ -1,4 +1,5 @@
 //! The only integration test binary: one module per behaviour.
 
 mod floors;
+mod generated;
 mod support;

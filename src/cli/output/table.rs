@@ -1,0 +1,86 @@
+//! Tables for people: columns without borders, three spaces apart, as kubectl prints them.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+
+/// Rows below a heading. Every row has a cell for every column of the heading.
+#[derive(Debug, Clone)]
+pub(crate) struct Rows {
+    heading: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Rows {
+    /// An empty table with that heading.
+    pub(crate) fn new(heading: &[&'static str]) -> Self {
+        Self { heading: heading.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row. A cell cannot break the table: line ends become spaces, control characters vanish.
+    pub(crate) fn push(&mut self, cells: impl IntoIterator<Item = String>) {
+        let row: Vec<String> = cells.into_iter().map(|cell| one_line(&cell)).collect();
+        debug_assert_eq!(row.len(), self.heading.len(), "a cell for every column");
+        self.rows.push(row);
+    }
+
+    /// Whether nothing was added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The table as text, each line ended by a line feed. Without a heading for `--no-headers`.
+    pub(crate) fn render(&self, headers: bool) -> String {
+        let mut table = Table::new();
+        // Widths follow the content, not the terminal: a line can be cut by the terminal, not by us.
+        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        if headers {
+            table.set_header(self.heading.iter().copied());
+        }
+        for row in &self.rows {
+            table.add_row(row);
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 3));
+        }
+        let mut text = String::new();
+        for line in table.lines() {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// The text without line ends and control characters: what an object or an event says must not drive the terminal.
+pub(crate) fn one_line(text: &str) -> String {
+    let spaced = text.trim_end_matches(['\n', '\r']).replace(['\n', '\r', '\t'], " ");
+    spaced.chars().filter(|c| !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Rows {
+        let mut rows = Rows::new(&["NAME", "READY", "AGE"]);
+        rows.push(["resize".to_owned(), "True".to_owned(), "12s".to_owned()]);
+        rows.push(["a".to_owned(), String::new(), "3m".to_owned()]);
+        rows
+    }
+
+    #[test]
+    fn columns_align_without_borders_or_trailing_spaces() {
+        assert_eq!(table().render(true), "NAME     READY   AGE\nresize   True    12s\na                3m\n");
+    }
+
+    #[test]
+    fn the_heading_can_be_left_out() {
+        assert_eq!(table().render(false), "resize   True   12s\na               3m\n");
+        assert!(Rows::new(&["NAME"]).is_empty());
+    }
+
+    #[test]
+    fn a_cell_cannot_drive_the_terminal() {
+        assert_eq!(one_line("a\nb\u{1b}[31mred\u{7}\n"), "a b[31mred");
+    }
+}
