@@ -1,1 +1,10 @@
 //! A kubelet for processes.
+
+mod backoff;
+mod directory;
+#[cfg(test)]
+mod fixtures;
+mod launch;
+mod node;
+mod state;
+mod status;
