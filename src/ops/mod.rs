@@ -1,1 +1,9 @@
-//! Use cases on a `kube::Client`.
+//! Use cases on a `kube::Client`: what the sink, the command line and the API do, once.
+//!
+//! Nothing here prints, decides or remembers: decisions are `plan`'s, and every function starts from the world.
+
+mod accept;
+mod error;
+
+pub use accept::{Accepted, Outcome, accept};
+pub use error::Error;

@@ -1,0 +1,154 @@
+//! The one error of every use case, and how an API server's answer maps to it.
+
+use crate::plan::Refusal;
+
+/// Why a use case did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such object. It may not have been made yet.
+    #[error("{kind} {name} not found")]
+    NotFound {
+        /// Its kind, in lower case.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The Job cannot be run for that event; the sender has to change something.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// The API server says that the object is not acceptable. Asking again does not help.
+    #[error("refused by the API server: {message}")]
+    Rejected {
+        /// HTTP status of the answer.
+        code: u16,
+        /// The API server's words.
+        message: String,
+    },
+    /// A quota of the namespace is used up. Asking again later may help.
+    #[error("over quota: {message}")]
+    OverQuota {
+        /// The API server's words.
+        message: String,
+    },
+    /// The caller (or we) may not do this.
+    #[error("not allowed: {message}")]
+    Forbidden {
+        /// The API server's words.
+        message: String,
+    },
+    /// Somebody else changed the object in between.
+    #[error("changed in between: {message}")]
+    Conflict {
+        /// The API server's words.
+        message: String,
+    },
+    /// The API server is away, overloaded or broken. Asking again is right, and harmless where names are deterministic.
+    #[error("the API server cannot answer")]
+    Unavailable(#[source] Box<kube::Error>),
+    /// No answer in time. It may have happened.
+    #[error("no answer from the API server within {seconds} s")]
+    TimedOut {
+        /// How long we waited.
+        seconds: u64,
+    },
+    /// Every name that was tried belongs to something else.
+    #[error("every name for a run of job {job} is taken")]
+    NamesTaken {
+        /// Name of the Job.
+        job: String,
+    },
+    /// There is nothing to show, and there will not be.
+    #[error("{0}")]
+    Nothing(String),
+    /// A log broke off.
+    #[error("cannot read the log of pod {pod}")]
+    Log {
+        /// Name of the Pod.
+        pod: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A watch broke off for good.
+    #[error("cannot watch")]
+    Watch(#[source] Box<kube::runtime::watcher::Error>),
+}
+
+impl Error {
+    /// Whether the same request may succeed later without anybody changing it.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::OverQuota { .. }
+            | Error::Conflict { .. }
+            | Error::Unavailable(_)
+            | Error::TimedOut { .. }
+            | Error::Log { .. }
+            | Error::Watch(_) => true,
+            Error::NotFound { .. }
+            | Error::Refusal(_)
+            | Error::Rejected { .. }
+            | Error::Forbidden { .. }
+            | Error::NamesTaken { .. }
+            | Error::Nothing(_) => false,
+        }
+    }
+
+    /// The error for what went wrong with the object `kind` `name`.
+    pub(crate) fn of(error: kube::Error, kind: &'static str, name: &str) -> Self {
+        let kube::Error::Api(status) = &error else { return Error::Unavailable(Box::new(error)) };
+        let message = status.message.clone();
+        match status.code {
+            // Also what an API server says whose custom resources are not installed; the message tells.
+            404 => Error::NotFound { kind, name: name.to_owned() },
+            403 if message.contains("exceeded quota") => Error::OverQuota { message },
+            403 => Error::Forbidden { message },
+            409 => Error::Conflict { message },
+            code @ (400 | 405 | 406 | 413 | 415 | 422) => Error::Rejected { code, message },
+            _ => Error::Unavailable(Box::new(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answer(code: u16, message: &str) -> Error {
+        let status = Status::failure(message, "Reason").with_code(code).boxed();
+        Error::of(kube::Error::Api(status), "job", "resize")
+    }
+
+    #[test]
+    fn an_overloaded_server_is_asked_again_and_a_refusal_is_not() {
+        for (code, transient) in [
+            (400, false),
+            (401, true),
+            (403, false),
+            (404, false),
+            (409, true),
+            (413, false),
+            (422, false),
+            (429, true),
+            (500, true),
+            (503, true),
+            (504, true),
+        ] {
+            assert_eq!(answer(code, "words").is_transient(), transient, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_used_up_quota_is_not_a_missing_right() {
+        let found =
+            answer(403, "executions is forbidden: exceeded quota: count, requested: 1, used: 5, limited: 5");
+        assert!(matches!(found, Error::OverQuota { .. }), "{found:?}");
+        assert!(matches!(answer(403, "cannot create"), Error::Forbidden { .. }));
+    }
+
+    #[test]
+    fn a_missing_object_is_named() {
+        assert_eq!(answer(404, "whatever").to_string(), "job resize not found");
+    }
+}

@@ -1,0 +1,336 @@
+//! From a Job and the reason to run it to the Execution that is created.
+//!
+//! The Execution is a snapshot: everything that the run needs is in it, so that accepting an event is one create and
+//! nothing that happens to the Job later changes the run.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::Resource;
+
+use super::environment;
+use super::files;
+use super::identity::Identity;
+use crate::api::{
+    ANNOTATION_DIGEST, Cause, CauseKind, EventRecord, Execution, ExecutionSpec, Job, JobReference,
+    LABEL_EXECUTION, LABEL_JOB,
+};
+
+/// An Execution that is to be created, under the first of its names that is free.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    execution: Execution,
+    names: Vec<String>,
+}
+
+impl Planned {
+    /// Namespace of the run: that of its Job.
+    pub fn namespace(&self) -> &str {
+        self.execution.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// What tells a repeated event from a new one; none for a manual run.
+    pub fn digest(&self) -> Option<&str> {
+        digest(&self.execution)
+    }
+
+    /// The names to try, in that order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The object under that name.
+    pub fn named(&self, name: &str) -> Execution {
+        let mut execution = self.execution.clone();
+        execution.metadata.name = Some(name.to_owned());
+        execution.metadata.labels.get_or_insert_default().insert(LABEL_EXECUTION.to_owned(), name.to_owned());
+        execution
+    }
+}
+
+/// The digest that an Execution was created with.
+pub fn digest(execution: &Execution) -> Option<&str> {
+    execution.metadata.annotations.as_ref()?.get(ANNOTATION_DIGEST).map(String::as_str)
+}
+
+/// Why a Job cannot be run for an event. The sender has to change something; asking again does not help.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Its Executions would be deleted with it.
+    #[error("job {job} is being deleted")]
+    JobDeleting {
+        /// Name of the Job.
+        job: String,
+    },
+    /// The object at hand did not come from an API server.
+    #[error("job {job} has no uid")]
+    JobNotStored {
+        /// Name of the Job.
+        job: String,
+    },
+    /// Attributes become environment variables, which cannot hold NUL, and which people print.
+    #[error("attribute {attribute} holds the control character U+{:04X} at byte {at}", u32::from(*.character))]
+    ControlCharacter {
+        /// Name of the attribute.
+        attribute: String,
+        /// What was found.
+        character: char,
+        /// Where in the value, in bytes.
+        at: usize,
+    },
+    /// A program with a larger environment might not start.
+    #[error("the attributes of the event take {size} bytes; at most {limit} fit a task's environment")]
+    EnvironmentTooLarge {
+        /// Bytes that the event asks for.
+        size: usize,
+        /// Bytes that it may take.
+        limit: usize,
+    },
+    /// The event would not fit the object that carries it to the tasks.
+    #[error("the event takes {size} bytes as structured JSON; at most {limit} reach a task")]
+    EventTooLarge {
+        /// Bytes of the event.
+        size: usize,
+        /// Bytes that it may have.
+        limit: usize,
+    },
+}
+
+/// The run of `job` for `event`; `trigger` names the Trigger that matched, none means that the event was sent to the
+/// Job's own address.
+///
+/// The same event at the same Job gives the same names, whatever else about the Job changed.
+pub fn from_event(
+    job: &Job,
+    event: impl Into<EventRecord>,
+    trigger: Option<&str>,
+) -> Result<Planned, Refusal> {
+    let event = event.into();
+    check(&event)?;
+    let kind = if trigger.is_some() { CauseKind::Trigger } else { CauseKind::Address };
+    let cause = Cause { kind, trigger: trigger.map(str::to_owned) };
+    let origin = Origin::of(job)?;
+    let identity = Identity::of(origin.uid, &event.source, &event.id);
+    let mut execution = origin.execution(cause, vec![event]);
+    execution
+        .metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(ANNOTATION_DIGEST.to_owned(), identity.digest().to_owned());
+    Ok(Planned { execution, names: identity.names(origin.name).collect() })
+}
+
+/// A run of `job` that somebody asked for by hand. `suffix` is random: five characters of a DNS label.
+pub fn manual(job: &Job, suffix: &str) -> Result<Planned, Refusal> {
+    let origin = Origin::of(job)?;
+    let execution = origin.execution(Cause { kind: CauseKind::Manual, trigger: None }, Vec::new());
+    Ok(Planned { execution, names: vec![format!("{}-{suffix}", origin.name)] })
+}
+
+/// A Job that can be run.
+struct Origin<'a> {
+    job: &'a Job,
+    name: &'a str,
+    uid: &'a str,
+}
+
+impl<'a> Origin<'a> {
+    fn of(job: &'a Job) -> Result<Self, Refusal> {
+        let name = job.metadata.name.as_deref().unwrap_or_default();
+        if job.metadata.deletion_timestamp.is_some() {
+            return Err(Refusal::JobDeleting { job: name.to_owned() });
+        }
+        match job.metadata.uid.as_deref() {
+            Some(uid) if !name.is_empty() => Ok(Self { job, name, uid }),
+            _ => Err(Refusal::JobNotStored { job: name.to_owned() }),
+        }
+    }
+
+    /// The snapshot, without a name.
+    fn execution(&self, cause: Cause, events: Vec<EventRecord>) -> Execution {
+        let template = self.job.spec.template.clone();
+        let given = template.metadata.clone().unwrap_or_default();
+        let mut labels = given.labels.unwrap_or_default();
+        labels.insert(LABEL_JOB.to_owned(), self.name.to_owned());
+        let mut annotations = given.annotations.unwrap_or_default();
+        annotations.remove(ANNOTATION_DIGEST);
+        let owner = OwnerReference {
+            api_version: Job::api_version(&()).into_owned(),
+            kind: Job::kind(&()).into_owned(),
+            name: self.name.to_owned(),
+            uid: self.uid.to_owned(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        };
+        let job = JobReference {
+            name: self.name.to_owned(),
+            uid: self.uid.to_owned(),
+            generation: self.job.metadata.generation.unwrap_or_default(),
+        };
+        let metadata = ObjectMeta {
+            namespace: self.job.metadata.namespace.clone(),
+            labels: Some(labels),
+            annotations: Some(annotations),
+            owner_references: Some(vec![owner]),
+            ..ObjectMeta::default()
+        };
+        let spec = ExecutionSpec { job, cause, events, parameters: Vec::new(), template, cancelled: false };
+        Execution { metadata, spec, status: None }
+    }
+}
+
+/// An event can never change the shape of an object, nor keep a task from starting.
+fn check(event: &EventRecord) -> Result<(), Refusal> {
+    let mut size = 0;
+    for (name, value) in environment::attributes(event) {
+        if let Some((at, character)) = value.char_indices().find(|(_, character)| character.is_control()) {
+            return Err(Refusal::ControlCharacter { attribute: name.to_owned(), character, at });
+        }
+        size += name.len() + value.len();
+    }
+    let limit = environment::MAX_EVENT_ENVIRONMENT;
+    if size > limit {
+        return Err(Refusal::EnvironmentTooLarge { size, limit });
+    }
+    let (size, limit) = (files::event_size(event), files::MAX_SIZE);
+    if size > limit {
+        return Err(Refusal::EventTooLarge { size, limit });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+
+    fn job() -> Job {
+        serde_saphyr::from_str(
+            "
+apiVersion: run.kakehi.dev/v1alpha1
+kind: Job
+metadata: {name: resize, namespace: shop, uid: 7a1f, generation: 3, labels: {not: copied}}
+spec:
+  template:
+    metadata:
+      labels: {team: red, run.kakehi.dev/job: forged}
+      annotations: {run.kakehi.dev/digest: forged, note: kept}
+    spec:
+      taskCount: 2
+      template: {spec: {containers: [{name: main, image: busybox}]}}
+",
+        )
+        .unwrap()
+    }
+
+    fn event(source: &str, id: &str) -> EventRecord {
+        EventRecord { id: id.into(), source: source.into(), kind: "order".into(), ..EventRecord::default() }
+    }
+
+    #[test]
+    fn an_event_becomes_a_whole_snapshot() {
+        let planned = from_event(&job(), event("/orders", "42"), Some("new-orders")).unwrap();
+        assert_eq!(planned.namespace(), "shop");
+        let found = serde_json::to_value(planned.named(&planned.names()[0])).unwrap();
+        let wanted: serde_json::Value = serde_saphyr::from_str(
+            "
+apiVersion: run.kakehi.dev/v1alpha1
+kind: Execution
+metadata:
+  name: resize-ckv424vq4i
+  namespace: shop
+  labels: {team: red, run.kakehi.dev/job: resize, run.kakehi.dev/execution: resize-ckv424vq4i}
+  annotations: {run.kakehi.dev/digest: ckv424vq4iepeoai32ixy2vqb5y5hgd25kkfylqvf2bi2dnojvkq, note: kept}
+  ownerReferences:
+  - {apiVersion: run.kakehi.dev/v1alpha1, kind: Job, name: resize, uid: 7a1f, controller: true, blockOwnerDeletion: true}
+spec:
+  job: {name: resize, uid: 7a1f, generation: 3}
+  cause: {type: Trigger, trigger: new-orders}
+  events: [{id: '42', source: /orders, type: order}]
+  parameters: []
+  cancelled: false
+  template:
+    metadata:
+      labels: {team: red, run.kakehi.dev/job: forged}
+      annotations: {run.kakehi.dev/digest: forged, note: kept}
+    spec:
+      taskCount: 2
+      template: {spec: {containers: [{name: main, image: busybox}], maxRetries: 3, timeoutSeconds: 600}}
+",
+        )
+        .unwrap();
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn the_same_event_gives_the_same_names_whatever_matched() {
+        let mut later = job();
+        later.metadata.generation = Some(9);
+        let first = from_event(&job(), event("/s", "1"), Some("a")).unwrap();
+        let again = from_event(&later, event("/s", "1"), None).unwrap();
+        assert_eq!((first.names(), first.digest()), (again.names(), again.digest()));
+        assert_eq!(again.named("n").spec.cause, Cause { kind: CauseKind::Address, trigger: None });
+    }
+
+    #[test]
+    fn a_manual_run_has_a_suffix_and_no_digest() {
+        let mut plain = job();
+        plain.spec.template.metadata = None;
+        let planned = manual(&plain, "ab2cd").unwrap();
+        assert_eq!(planned.names(), ["resize-ab2cd"]);
+        assert_eq!(planned.digest(), None);
+        assert_eq!(planned.named("resize-ab2cd").spec.cause.kind, CauseKind::Manual);
+    }
+
+    #[test]
+    fn a_forged_digest_does_not_reach_a_manual_run() {
+        assert_eq!(manual(&job(), "ab2cd").unwrap().digest(), None);
+    }
+
+    #[test]
+    fn a_job_being_deleted_accepts_nothing() {
+        let mut leaving = job();
+        leaving.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        let refusal = Refusal::JobDeleting { job: "resize".into() };
+        assert_eq!(from_event(&leaving, event("/s", "1"), None).unwrap_err(), refusal);
+        assert_eq!(manual(&leaving, "ab2cd").unwrap_err(), refusal);
+    }
+
+    #[test]
+    fn a_job_without_uid_is_no_job_yet() {
+        let mut unsaved = job();
+        unsaved.metadata.uid = None;
+        assert!(matches!(manual(&unsaved, "x"), Err(Refusal::JobNotStored { .. })));
+    }
+
+    #[test]
+    fn control_characters_are_refused_by_name() {
+        for (subject, at) in [("a\0b", 1), ("line\n", 4), ("\u{85}", 0), ("é\u{7f}", 2)] {
+            let sent = EventRecord { subject: Some(subject.into()), ..event("/s", "1") };
+            match from_event(&job(), sent, None) {
+                Err(Refusal::ControlCharacter { attribute, at: found, .. }) => {
+                    assert_eq!((attribute.as_str(), found), ("subject", at));
+                }
+                other => panic!("{subject:?}: {other:?}"),
+            }
+        }
+        let message = from_event(&job(), event("/s", "1\0"), None).unwrap_err().to_string();
+        assert_eq!(message, "attribute id holds the control character U+0000 at byte 1");
+    }
+
+    #[test]
+    fn attributes_that_do_not_fit_an_environment_are_refused() {
+        let sent = EventRecord { subject: Some("x".repeat(70_000)), ..event("/s", "1") };
+        assert!(matches!(from_event(&job(), sent, None), Err(Refusal::EnvironmentTooLarge { .. })));
+    }
+
+    #[test]
+    fn an_event_that_no_task_could_read_is_refused() {
+        let fits = EventRecord { data: Some("x".repeat(600_000)), ..event("/s", "1") };
+        assert!(from_event(&job(), fits, None).is_ok());
+        let text = Some("text/plain".to_owned());
+        let sent =
+            EventRecord { data: Some("\"".repeat(600_000)), datacontenttype: text, ..event("/s", "1") };
+        assert!(matches!(from_event(&job(), sent, None), Err(Refusal::EventTooLarge { .. })));
+    }
+}
