@@ -1,0 +1,227 @@
+//! Strategic merge patch: a merge patch that knows which lists merge by key, with directives for the rest.
+//!
+//! Directives: `$patch` (replace, delete, merge), `$deleteFromPrimitiveList/<field>`, `$setElementOrder/<field>`,
+//! `$retainKeys`. Only built-in kinds have it; the server answers 415 for custom ones.
+
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::local::server::patch::PatchError;
+use crate::local::server::schema::Merge;
+use crate::local::server::schema::Node;
+use crate::local::server::schema::Schema;
+
+const PATCH: &str = "$patch";
+const RETAIN_KEYS: &str = "$retainKeys";
+const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
+const ORDER: &str = "$setElementOrder/";
+
+/// Applies `patch` or leaves `target` as it was.
+pub(in crate::local::server) fn strategic_merge_patch(
+    target: &mut Value,
+    patch: &Value,
+    schema: &Schema,
+) -> Result<(), PatchError> {
+    let (Value::Object(fields), Value::Object(changes)) = (&*target, patch) else {
+        return Err(PatchError::Malformed("a strategic merge patch must be an object".to_owned()));
+    };
+    let mut result = fields.clone();
+    merge_object(&mut result, changes, Some(schema.root()))?;
+    *target = Value::Object(result);
+    Ok(())
+}
+
+fn merge_object(
+    target: &mut Map<String, Value>,
+    patch: &Map<String, Value>,
+    node: Option<&Node>,
+) -> Result<(), PatchError> {
+    match patch.get(PATCH).map(|directive| directive.as_str().unwrap_or_default()) {
+        None | Some("merge") => {}
+        Some("replace") => {
+            *target = patch.clone();
+            target.remove(PATCH);
+            return Ok(());
+        }
+        Some("delete") => {
+            target.clear();
+            return Ok(());
+        }
+        Some(other) => return Err(malformed(&format!("unknown patch type: {other}"))),
+    }
+    if let Some(kept) = patch.get(RETAIN_KEYS) {
+        let kept = kept.as_array().ok_or_else(|| malformed("$retainKeys must be a list"))?;
+        target.retain(|name, _| kept.iter().any(|one| one == name.as_str()));
+    }
+    for (name, change) in patch {
+        if name == PATCH || name == RETAIN_KEYS || name.starts_with(ORDER) {
+            continue;
+        }
+        if let Some(field) = name.strip_prefix(DELETE_FROM) {
+            delete_from(target, field, change)?;
+            continue;
+        }
+        let node = node.and_then(|node| node.property(name)).map(AsRef::as_ref);
+        let order = patch.get(&format!("{ORDER}{name}"));
+        merge_field(target, name, change, node)?;
+        if let (Some(order), Some(Value::Array(items))) = (order, target.get_mut(name)) {
+            reorder(items, order, node.and_then(|node| node.merge.as_ref()))?;
+        }
+    }
+    for (name, order) in patch {
+        let Some(field) = name.strip_prefix(ORDER).filter(|field| !patch.contains_key(*field)) else {
+            continue;
+        };
+        let node = node.and_then(|node| node.property(field));
+        if let Some(Value::Array(items)) = target.get_mut(field) {
+            reorder(items, order, node.and_then(|node| node.merge.as_ref()))?;
+        }
+    }
+    Ok(())
+}
+
+fn merge_field(
+    target: &mut Map<String, Value>,
+    name: &str,
+    change: &Value,
+    node: Option<&Node>,
+) -> Result<(), PatchError> {
+    match change {
+        Value::Null => {
+            target.remove(name);
+        }
+        Value::Object(changes) => {
+            if changes.get(PATCH).and_then(Value::as_str) == Some("delete") {
+                target.remove(name);
+                return Ok(());
+            }
+            let current = target.entry(name).or_insert_with(|| Value::Object(Map::new()));
+            if !current.is_object() {
+                *current = Value::Object(Map::new());
+            }
+            if let Value::Object(current) = current {
+                merge_object(current, changes, node)?;
+            }
+        }
+        Value::Array(changes) => {
+            let current = match target.remove(name) {
+                Some(Value::Array(items)) => items,
+                _ => Vec::new(),
+            };
+            target.insert(name.to_owned(), Value::Array(merge_list(current, changes, node)?));
+        }
+        scalar => {
+            target.insert(name.to_owned(), scalar.clone());
+        }
+    }
+    Ok(())
+}
+
+fn merge_list(current: Vec<Value>, changes: &[Value], node: Option<&Node>) -> Result<Vec<Value>, PatchError> {
+    let replace =
+        |one: &Value| one.get(PATCH).and_then(Value::as_str) == Some("replace") && one.get(PATCH).is_some();
+    let whole =
+        changes.iter().any(|one| replace(one) && one.as_object().is_some_and(|fields| fields.len() == 1));
+    let plain = || changes.iter().filter(|one| one.get(PATCH).is_none()).cloned().collect();
+    if whole {
+        return Ok(plain());
+    }
+    let items = node.and_then(|node| node.items.as_deref());
+    match node.and_then(|node| node.merge.as_ref()) {
+        None => changes.iter().map(|change| fresh(change, items)).collect(),
+        Some(Merge { key: None, .. }) => {
+            let mut result = current;
+            for change in changes {
+                if !result.contains(change) {
+                    result.push(change.clone());
+                }
+            }
+            Ok(result)
+        }
+        Some(Merge { key: Some(key), .. }) => merge_by_key(current, changes, key, items),
+    }
+}
+
+fn merge_by_key(
+    current: Vec<Value>,
+    changes: &[Value],
+    key: &str,
+    node: Option<&Node>,
+) -> Result<Vec<Value>, PatchError> {
+    let mut result = current;
+    for change in changes {
+        let Value::Object(fields) = change else {
+            return Err(malformed(&format!("expected an object with merge key {key}")));
+        };
+        let identity = fields
+            .get(key)
+            .ok_or_else(|| malformed(&format!("map: {change} does not contain declared merge key: {key}")))?;
+        let found = result.iter().position(|item| item.get(key) == Some(identity));
+        match (fields.get(PATCH).and_then(Value::as_str), found) {
+            (Some("delete"), _) => result.retain(|item| item.get(key) != Some(identity)),
+            (Some("replace"), at) => {
+                let mut item = fields.clone();
+                item.remove(PATCH);
+                place(&mut result, at, Value::Object(item));
+            }
+            (_, Some(at)) => {
+                if let Some(Value::Object(item)) = result.get_mut(at) {
+                    merge_object(item, fields, node)?;
+                }
+            }
+            (_, None) => result.push(fresh(change, node)?),
+        }
+    }
+    Ok(result)
+}
+
+fn place(items: &mut Vec<Value>, at: Option<usize>, item: Value) {
+    match at.and_then(|at| items.get_mut(at)) {
+        Some(place) => *place = item,
+        None => items.push(item),
+    }
+}
+
+/// A value that is new in the object: the patch without its directives.
+fn fresh(change: &Value, node: Option<&Node>) -> Result<Value, PatchError> {
+    match change {
+        Value::Object(fields) => {
+            let mut result = Map::new();
+            merge_object(&mut result, fields, node)?;
+            Ok(Value::Object(result))
+        }
+        other => Ok(other.clone()),
+    }
+}
+
+fn delete_from(target: &mut Map<String, Value>, field: &str, change: &Value) -> Result<(), PatchError> {
+    let gone = change.as_array().ok_or_else(|| malformed("$deleteFromPrimitiveList must be a list"))?;
+    if let Some(Value::Array(items)) = target.get_mut(field) {
+        items.retain(|item| !gone.contains(item));
+    }
+    Ok(())
+}
+
+/// Puts the items that `order` names into its order; the others keep their place behind the one that they followed.
+fn reorder(items: &mut Vec<Value>, order: &Value, merge: Option<&Merge>) -> Result<(), PatchError> {
+    let order = order.as_array().ok_or_else(|| malformed("$setElementOrder must be a list"))?;
+    let key = merge.and_then(|merge| merge.key.as_deref());
+    let identity =
+        |item: &Value| key.map_or_else(|| item.clone(), |key| item.get(key).cloned().unwrap_or_default());
+    let wanted: Vec<Value> = order.iter().map(identity).collect();
+    let rank = |item: &Value| wanted.iter().position(|one| *one == identity(item));
+    let mut named: Vec<Value> = items.iter().filter(|item| rank(item).is_some()).cloned().collect();
+    named.sort_by_key(rank);
+    let mut named = named.into_iter();
+    let mut result = Vec::with_capacity(items.len());
+    // Items that the patch does not know stay where the live list has them, relative to the named ones.
+    for item in std::mem::take(items) {
+        if rank(&item).is_some() { result.extend(named.next()) } else { result.push(item) }
+    }
+    *items = result;
+    Ok(())
+}
+
+fn malformed(text: &str) -> PatchError {
+    PatchError::Malformed(text.to_owned())
+}
