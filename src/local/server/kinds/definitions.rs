@@ -20,7 +20,7 @@ pub(in crate::local::server) const REFERENCE: &str = "#/components/schemas/";
 pub(in crate::local::server) struct Definitions(Map<String, Value>);
 
 impl Definitions {
-    pub(super) fn builtin() -> Self {
+    pub(in crate::local::server) fn builtin() -> Self {
         let mut generator = SchemaSettings::openapi3().into_generator();
         let generator = &mut generator;
         reach::<api::core::v1::Namespace>(generator);

@@ -59,7 +59,6 @@ const ATOMIC_MAPS: &[(&str, &str)] = &[
     ("ObjectReference", ""),
     ("TypedLocalObjectReference", ""),
     ("OwnerReference", ""),
-    ("SecretReference", ""),
     ("SecretKeySelector", ""),
     ("ConfigMapKeySelector", ""),
     ("ObjectFieldSelector", ""),
