@@ -7,8 +7,12 @@
 mod connect;
 mod crd;
 mod error;
+mod kinds;
+mod list;
 mod manifests;
 mod output;
+mod rows;
+mod story;
 
 use std::ffi::OsString;
 
@@ -82,6 +86,8 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List jobs, executions or triggers
+    List(list::Args),
     /// Print the definitions of our kinds, ready for `kubectl apply -f -`
     Crd(crd::Args),
 }
@@ -107,6 +113,7 @@ impl Cli {
         colours(global.color);
         let output = output::Output::new();
         match command {
+            Command::List(args) => list::run(&args, &global, &output).await,
             Command::Crd(args) => crd::run(&args, &output),
         }
     }

@@ -90,9 +90,20 @@ impl Output {
         bar
     }
 
-    /// Objects in a format for programs. [`Format::Table`] is the caller's own.
-    pub(crate) fn objects(&self, format: Format, objects: &[Value]) -> io::Result<()> {
-        self.text(&render(format, objects)?)
+    /// One object in a format for programs; YAML opens with `---`, so that several can follow each other.
+    pub(crate) fn object(&self, format: Format, object: &Value) -> io::Result<()> {
+        self.text(&render(format, object)?)
+    }
+
+    /// Objects in a format for programs, wrapped in a `List` as kubectl does. Tables are the caller's own.
+    pub(crate) fn list(&self, format: Format, objects: &[Value]) -> io::Result<()> {
+        match format {
+            Format::Table | Format::Name => self.text(&names(objects)),
+            Format::Json | Format::Yaml => {
+                let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
+                self.object(format, &list)
+            }
+        }
     }
 }
 
@@ -101,19 +112,16 @@ pub(crate) fn paint(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Objects as text. One object is printed itself, several as a `List`, as kubectl does.
-fn render(format: Format, objects: &[Value]) -> io::Result<String> {
-    let whole = match objects {
-        [one] => one.clone(),
-        many => serde_json::json!({"apiVersion": "v1", "kind": "List", "items": many}),
-    };
+fn render(format: Format, object: &Value) -> io::Result<String> {
     match format {
-        Format::Json => Ok(serde_json::to_string_pretty(&whole)? + "\n"),
-        Format::Yaml => yaml(&whole),
-        Format::Table | Format::Name => {
-            Ok(objects.iter().map(|object| qualified_name(object) + "\n").collect())
-        }
+        Format::Json => Ok(serde_json::to_string_pretty(object)? + "\n"),
+        Format::Yaml => Ok(format!("---\n{}", yaml(object)?)),
+        Format::Table | Format::Name => Ok(names(std::slice::from_ref(object))),
     }
+}
+
+fn names(objects: &[Value]) -> String {
+    objects.iter().map(|object| qualified_name(object) + "\n").collect()
 }
 
 /// A value as a YAML document.
@@ -149,21 +157,20 @@ mod tests {
     }
 
     #[test]
-    fn one_object_is_itself_and_several_are_a_list() {
-        let one: Value = serde_json::from_str(&render(Format::Json, &[job("a")]).unwrap()).unwrap();
-        assert_eq!(one, job("a"));
-        let two: Value = serde_json::from_str(&render(Format::Json, &[job("a"), job("b")]).unwrap()).unwrap();
-        assert_eq!((two["kind"].as_str(), two["items"][1].clone()), (Some("List"), job("b")));
-        let none: Value = serde_json::from_str(&render(Format::Json, &[]).unwrap()).unwrap();
-        assert_eq!(none["items"], json!([]));
+    fn documents_can_follow_each_other() {
+        let text: String =
+            [job("a"), job("b")].iter().map(|job| render(Format::Yaml, job).unwrap()).collect();
+        assert_eq!(serde_saphyr::from_multiple::<Value>(&text).unwrap(), [job("a"), job("b")]);
+        let text: String =
+            [job("a"), job("b")].iter().map(|job| render(Format::Json, job).unwrap()).collect();
+        let back: Vec<Value> =
+            serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<_, _>>().unwrap();
+        assert_eq!(back, [job("a"), job("b")]);
     }
 
     #[test]
     fn names_carry_the_group() {
-        assert_eq!(
-            render(Format::Name, &[job("a"), job("b")]).unwrap(),
-            "job.run.kakehi.dev/a\njob.run.kakehi.dev/b\n"
-        );
+        assert_eq!(names(&[job("a"), job("b")]), "job.run.kakehi.dev/a\njob.run.kakehi.dev/b\n");
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}});
         assert_eq!(qualified_name(&pod), "pod/p");
     }

@@ -1,19 +1,23 @@
 //! Tables for people: columns without borders, three spaces apart, as kubectl prints them.
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width};
+
+/// Blanks between two columns.
+const GAP: u16 = 3;
 
 /// Rows below a heading. Every row has a cell for every column of the heading.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     heading: Vec<&'static str>,
     rows: Vec<Vec<String>>,
+    floor: Vec<u16>,
 }
 
 impl Rows {
     /// An empty table with that heading.
     pub(crate) fn new(heading: &[&'static str]) -> Self {
-        Self { heading: heading.to_vec(), rows: Vec::new() }
+        Self { heading: heading.to_vec(), rows: Vec::new(), floor: Vec::new() }
     }
 
     /// Adds a row. A cell cannot break the table: line ends become spaces, control characters vanish.
@@ -23,13 +27,32 @@ impl Rows {
         self.rows.push(row);
     }
 
-    /// Whether nothing was added.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    /// Makes every column at least as wide as in a table that was printed before, so that the two line up.
+    pub(crate) fn widen(&mut self, floor: &[u16]) {
+        self.floor = floor.to_vec();
+    }
+
+    /// The width of every column, for [`Rows::widen`].
+    pub(crate) fn widths(&self) -> Vec<u16> {
+        self.table(true)
+            .column_max_content_widths()
+            .iter()
+            .zip(self.floor.iter().chain(std::iter::repeat(&0)))
+            .map(|(width, floor)| (*width).max(*floor))
+            .collect()
     }
 
     /// The table as text, each line ended by a line feed. Without a heading for `--no-headers`.
     pub(crate) fn render(&self, headers: bool) -> String {
+        let mut text = String::new();
+        for line in self.table(headers).lines() {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    fn table(&self, headers: bool) -> Table {
         let mut table = Table::new();
         // Widths follow the content, not the terminal: a line can be cut by the terminal, not by us.
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -40,14 +63,14 @@ impl Rows {
             table.add_row(row);
         }
         for column in table.column_iter_mut() {
-            column.set_padding((0, 3));
+            column.set_padding((0, GAP));
         }
-        let mut text = String::new();
-        for line in table.lines() {
-            text.push_str(line.trim_end());
-            text.push('\n');
+        for (index, floor) in self.floor.iter().enumerate() {
+            if let Some(column) = table.column_mut(index) {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(floor + GAP)));
+            }
         }
-        text
+        table
     }
 }
 
@@ -76,7 +99,15 @@ mod tests {
     #[test]
     fn the_heading_can_be_left_out() {
         assert_eq!(table().render(false), "resize   True   12s\na               3m\n");
-        assert!(Rows::new(&["NAME"]).is_empty());
+    }
+
+    #[test]
+    fn a_later_table_lines_up_with_an_earlier_one() {
+        let mut later = Rows::new(&["NAME", "READY", "AGE"]);
+        later.push(["b".to_owned(), "False".to_owned(), "0s".to_owned()]);
+        later.widen(&table().widths());
+        assert_eq!(later.render(false), "b        False   0s\n");
+        assert_eq!(later.widths(), [6, 5, 3]);
     }
 
     #[test]
