@@ -1,1 +1,3 @@
-//! The controllers a cluster brings along: batch/v1 Job and garbage collection.
+//! The controllers of a cluster, for local mode: Jobs and garbage collection. They speak only the Kubernetes API.
+
+mod jobs;
