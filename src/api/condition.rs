@@ -47,6 +47,8 @@ pub enum Reason {
     Pending,
     /// Held back: its Job is suspended.
     Queued,
+    /// The tasks were handed to the cluster; none has started.
+    Starting,
     /// Tasks run.
     Running,
     /// Every task succeeded.
@@ -84,6 +86,7 @@ impl Reason {
     pub const ALL: &'static [Reason] = &[
         Reason::Pending,
         Reason::Queued,
+        Reason::Starting,
         Reason::Running,
         Reason::Succeeded,
         Reason::NonZeroExitCode,
@@ -106,6 +109,7 @@ impl Reason {
         match self {
             Reason::Pending => "Pending",
             Reason::Queued => "Queued",
+            Reason::Starting => "Starting",
             Reason::Running => "Running",
             Reason::Succeeded => "Succeeded",
             Reason::NonZeroExitCode => "NonZeroExitCode",

@@ -55,7 +55,7 @@ async fn create(client: &Client, planned: &Planned) -> Result<Accepted, Error> {
             match api.create(&parameters, &execution).await {
                 Ok(_) => return Ok(Accepted { execution: name.clone(), outcome: Outcome::Created }),
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-                Err(error) => return Err(Error::of(error, "execution", name)),
+                Err(error) => return Err(Error::of::<Execution>(error, name)),
             }
             match holder(&api, name).await? {
                 Holder::Nobody => {}
@@ -81,7 +81,7 @@ enum Holder {
 }
 
 async fn holder(api: &Api<Execution>, name: &str) -> Result<Holder, Error> {
-    let found = api.get_metadata_opt(name).await.map_err(|error| Error::of(error, "execution", name))?;
+    let found = api.get_metadata_opt(name).await.map_err(|error| Error::of::<Execution>(error, name))?;
     let Some(found) = found else { return Ok(Holder::Nobody) };
     let digest = found.metadata.annotations.and_then(|mut annotations| annotations.remove(ANNOTATION_DIGEST));
     Ok(digest.map_or(Holder::Other, Holder::Digest))

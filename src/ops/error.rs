@@ -1,5 +1,7 @@
 //! The one error of every use case, and how an API server's answer maps to it.
 
+use kube::Resource;
+
 use crate::plan::Refusal;
 
 /// Why a use case did not happen.
@@ -9,7 +11,7 @@ pub enum Error {
     #[error("{kind} {name} not found")]
     NotFound {
         /// Its kind, in lower case.
-        kind: &'static str,
+        kind: String,
         /// Its name.
         name: String,
     },
@@ -93,19 +95,24 @@ impl Error {
         }
     }
 
-    /// The error for what went wrong with the object `kind` `name`.
-    pub(crate) fn of(error: kube::Error, kind: &'static str, name: &str) -> Self {
+    /// The error for what went wrong with the object `name` of that kind.
+    pub(crate) fn of<K: Resource<DynamicType = ()>>(error: kube::Error, name: &str) -> Self {
         let kube::Error::Api(status) = &error else { return Error::Unavailable(Box::new(error)) };
         let message = status.message.clone();
         match status.code {
             // Also what an API server says whose custom resources are not installed; the message tells.
-            404 => Error::NotFound { kind, name: name.to_owned() },
+            404 => Error::not_found::<K>(name),
             403 if message.contains("exceeded quota") => Error::OverQuota { message },
             403 => Error::Forbidden { message },
             409 => Error::Conflict { message },
             code @ (400 | 405 | 406 | 413 | 415 | 422) => Error::Rejected { code, message },
             _ => Error::Unavailable(Box::new(error)),
         }
+    }
+
+    /// The object `name` of that kind does not exist.
+    pub(crate) fn not_found<K: Resource<DynamicType = ()>>(name: &str) -> Self {
+        Error::NotFound { kind: K::kind(&()).to_lowercase(), name: name.to_owned() }
     }
 }
 
@@ -114,10 +121,11 @@ mod tests {
     use kube::core::Status;
 
     use super::*;
+    use crate::api::Job;
 
     fn answer(code: u16, message: &str) -> Error {
         let status = Status::failure(message, "Reason").with_code(code).boxed();
-        Error::of(kube::Error::Api(status), "job", "resize")
+        Error::of::<Job>(kube::Error::Api(status), "resize")
     }
 
     #[test]

@@ -4,6 +4,12 @@
 
 mod accept;
 mod error;
+mod logs;
+mod objects;
+mod runs;
 
 pub use accept::{Accepted, Outcome, accept};
 pub use error::Error;
+pub use logs::{LogLine, LogOptions, logs};
+pub use objects::{delete, get, list};
+pub use runs::{Description, cancel, describe, pods, run, wait, watch};

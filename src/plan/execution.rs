@@ -27,7 +27,7 @@ impl Planned {
         self.execution.metadata.namespace.as_deref().unwrap_or_default()
     }
 
-    /// What tells a repeated event from a new one; none for a manual run.
+    /// What tells a repeated request from a new one.
     pub fn digest(&self) -> Option<&str> {
         digest(&self.execution)
     }
@@ -110,19 +110,26 @@ pub fn from_event(
     let origin = Origin::of(job)?;
     let identity = Identity::of(origin.uid, &event.source, &event.id);
     let mut execution = origin.execution(cause, vec![event]);
-    execution
-        .metadata
-        .annotations
-        .get_or_insert_default()
-        .insert(ANNOTATION_DIGEST.to_owned(), identity.digest().to_owned());
+    identify(&mut execution, &identity);
     Ok(Planned { execution, names: identity.names(origin.name).collect() })
 }
 
-/// A run of `job` that somebody asked for by hand. `suffix` is random: five characters of a DNS label.
-pub fn manual(job: &Job, suffix: &str) -> Result<Planned, Refusal> {
+/// A run of `job` that somebody asked for by hand.
+///
+/// `nonce` tells this request from all others: random, or an id that the caller keeps over its own retries. So a manual
+/// run is as repeatable as an event's.
+pub fn manual(job: &Job, nonce: &str) -> Result<Planned, Refusal> {
     let origin = Origin::of(job)?;
-    let execution = origin.execution(Cause { kind: CauseKind::Manual, trigger: None }, Vec::new());
-    Ok(Planned { execution, names: vec![format!("{}-{suffix}", origin.name)] })
+    // No event has an empty source, so the two kinds of identity never meet.
+    let identity = Identity::of(origin.uid, "", nonce);
+    let mut execution = origin.execution(Cause { kind: CauseKind::Manual, trigger: None }, Vec::new());
+    identify(&mut execution, &identity);
+    Ok(Planned { execution, names: identity.short_names(origin.name).collect() })
+}
+
+fn identify(execution: &mut Execution, identity: &Identity) {
+    let annotations = execution.metadata.annotations.get_or_insert_default();
+    annotations.insert(ANNOTATION_DIGEST.to_owned(), identity.digest().to_owned());
 }
 
 /// A Job that can be run.
@@ -150,8 +157,6 @@ impl<'a> Origin<'a> {
         let given = template.metadata.clone().unwrap_or_default();
         let mut labels = given.labels.unwrap_or_default();
         labels.insert(LABEL_JOB.to_owned(), self.name.to_owned());
-        let mut annotations = given.annotations.unwrap_or_default();
-        annotations.remove(ANNOTATION_DIGEST);
         let owner = OwnerReference {
             api_version: Job::api_version(&()).into_owned(),
             kind: Job::kind(&()).into_owned(),
@@ -168,7 +173,7 @@ impl<'a> Origin<'a> {
         let metadata = ObjectMeta {
             namespace: self.job.metadata.namespace.clone(),
             labels: Some(labels),
-            annotations: Some(annotations),
+            annotations: given.annotations,
             owner_references: Some(vec![owner]),
             ..ObjectMeta::default()
         };
@@ -273,18 +278,20 @@ spec:
     }
 
     #[test]
-    fn a_manual_run_has_a_suffix_and_no_digest() {
-        let mut plain = job();
-        plain.spec.template.metadata = None;
-        let planned = manual(&plain, "ab2cd").unwrap();
-        assert_eq!(planned.names(), ["resize-ab2cd"]);
-        assert_eq!(planned.digest(), None);
-        assert_eq!(planned.named("resize-ab2cd").spec.cause.kind, CauseKind::Manual);
+    fn a_manual_run_is_told_by_its_nonce() {
+        let first = manual(&job(), "one").unwrap();
+        let (again, other) = (manual(&job(), "one").unwrap(), manual(&job(), "two").unwrap());
+        assert_eq!((first.names(), first.digest()), (again.names(), again.digest()));
+        assert_ne!(first.digest(), other.digest());
+        assert!(first.names().iter().all(|name| name.len() == "resize-".len() + 5), "{:?}", first.names());
+        assert_eq!(first.named("n").spec.cause.kind, CauseKind::Manual);
+        assert_eq!(first.named("n").spec.events, []);
     }
 
     #[test]
-    fn a_forged_digest_does_not_reach_a_manual_run() {
-        assert_eq!(manual(&job(), "ab2cd").unwrap().digest(), None);
+    fn a_digest_in_the_template_is_overwritten() {
+        let planned = manual(&job(), "one").unwrap();
+        assert_ne!(planned.digest(), Some("forged"));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use ring::digest;
 
 /// Characters of a name that come from the digest: 50 bits.
 const WINDOW: usize = 10;
+/// The same for a run that somebody asked for by hand, whose name people type: 25 bits.
+const SHORT_WINDOW: usize = 5;
 /// RFC 4648 §6, in the lower case that a Kubernetes name asks for.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
@@ -36,7 +38,16 @@ impl Identity {
     /// Names for a run of that Job, in the order in which they are to be tried: the digest's successive windows.
     /// The second is needed only when another event's digest shares the first 50 bits.
     pub fn names(&self, job: &str) -> impl Iterator<Item = String> {
-        self.digest.as_bytes().chunks_exact(WINDOW).map(move |window| {
+        self.windows(job, WINDOW)
+    }
+
+    /// The same in the five characters that Cloud Run gives to a run.
+    pub fn short_names(&self, job: &str) -> impl Iterator<Item = String> {
+        self.windows(job, SHORT_WINDOW)
+    }
+
+    fn windows(&self, job: &str, width: usize) -> impl Iterator<Item = String> {
+        self.digest.as_bytes().chunks_exact(width).map(move |window| {
             let suffix = std::str::from_utf8(window).expect("base32 is ASCII");
             format!("{job}-{suffix}")
         })

@@ -1,0 +1,136 @@
+//! What one does to a run: ask for it, stop it, look at it, wait for its end.
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::batch::v1 as batchv1;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, watch_object};
+use kube::{Api, Client};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::accept::{Accepted, accept};
+use super::error::Error;
+use super::objects::{get, list};
+use crate::api::{Execution, FIELD_MANAGER, Job};
+use crate::plan;
+
+/// Runs the Job of that name once, by hand.
+///
+/// `nonce` makes the request repeatable: the same nonce at the same Job is the same run. Without one each call is a
+/// run of its own.
+pub async fn run(
+    client: &Client,
+    namespace: &str,
+    job: &str,
+    nonce: Option<&str>,
+) -> Result<Accepted, Error> {
+    let job: Job = get(client, namespace, job).await?;
+    let random = Uuid::new_v4().to_string();
+    let planned = plan::manual(&job, nonce.unwrap_or(&random))?;
+    accept(client, &planned).await
+}
+
+/// Asks a run to stop. Asking again, or too late, changes nothing.
+pub async fn cancel(client: &Client, namespace: &str, execution: &str) -> Result<Execution, Error> {
+    let api: Api<Execution> = Api::namespaced(client.clone(), namespace);
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({"spec": {"cancelled": true}}));
+    api.patch(execution, &parameters, &patch).await.map_err(|error| Error::of::<Execution>(error, execution))
+}
+
+/// Everything that is known of a run.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The run.
+    pub execution: Execution,
+    /// Its task set, while there is one.
+    pub task_set: Option<batchv1::Job>,
+    /// The attempts of its tasks that still have a Pod, by index and attempt.
+    pub pods: Vec<Pod>,
+    /// What was reported of it, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// Gathers what is known of a run.
+pub async fn describe(client: &Client, namespace: &str, execution: &str) -> Result<Description, Error> {
+    let found: Execution = get(client, namespace, execution).await?;
+    let task_set = match get::<batchv1::Job>(client, namespace, execution).await {
+        Ok(task_set) => Some(task_set).filter(|task_set| plan::owns(&found, &task_set.metadata)),
+        Err(Error::NotFound { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let pods = pods(client, namespace, execution).await?;
+    let events = events(client, &found).await?;
+    Ok(Description { execution: found, task_set, pods, events })
+}
+
+/// The Pods of a run, by index and attempt.
+pub async fn pods(client: &Client, namespace: &str, execution: &str) -> Result<Vec<Pod>, Error> {
+    let mut pods: Vec<Pod> = list(client, Some(namespace), Some(&plan::selector(execution))).await?;
+    pods.sort_by_cached_key(|pod| {
+        let attempt = plan::Attempt::of(pod);
+        (attempt.index(), attempt.number(), pod.metadata.creation_timestamp.clone().map(|time| time.0))
+    });
+    Ok(pods)
+}
+
+async fn events(client: &Client, execution: &Execution) -> Result<Vec<Event>, Error> {
+    let namespace = execution.metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let name = execution.metadata.name.as_deref().unwrap_or_default();
+    let parameters = ListParams::default().fields(&format!("involvedObject.name={name}"));
+    let found = api.list(&parameters).await.map_err(|error| Error::of::<Event>(error, name))?;
+    let uid = execution.metadata.uid.as_deref();
+    let mut events: Vec<_> =
+        found.items.into_iter().filter(|event| event.involved_object.uid.as_deref() == uid).collect();
+    events.sort_by_cached_key(|event| event.event_time.as_ref().map(|time| time.0));
+    Ok(events)
+}
+
+/// The run's states, from now on; `None` while or once it does not exist.
+///
+/// Broken connections are mended; an error is an item, and the stream goes on after it.
+pub fn watch(
+    client: &Client,
+    namespace: &str,
+    execution: &str,
+) -> impl Stream<Item = Result<Option<Execution>, Error>> + Send + 'static {
+    let api: Api<Execution> = Api::namespaced(client.clone(), namespace);
+    watch_object(api, execution)
+        .default_backoff()
+        .map(|item| item.map_err(|error| Error::Watch(Box::new(error))))
+}
+
+/// Waits until a run has ended. Set a deadline around it; it has none of its own.
+pub async fn wait(client: &Client, namespace: &str, execution: &str) -> Result<Execution, Error> {
+    let mut states = std::pin::pin!(watch(client, namespace, execution));
+    let mut seen = false;
+    while let Some(state) = states.next().await {
+        match state {
+            Ok(Some(found)) if plan::is_terminal(&found) => return Ok(found),
+            Ok(Some(_)) => seen = true,
+            Ok(None) if seen => {
+                return Err(Error::Nothing(format!("execution {execution} was deleted before it ended")));
+            }
+            Ok(None) => return Err(Error::not_found::<Execution>(execution)),
+            Err(error) if is_final(&error) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Err(Error::Nothing(format!("the watch of execution {execution} ended")))
+}
+
+/// Whether a watch's error will not mend by itself.
+fn is_final(error: &Error) -> bool {
+    let Error::Watch(error) = error else { return false };
+    let code = match error.as_ref() {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status)
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code,
+        _ => return false,
+    };
+    matches!(code, 401 | 403 | 404)
+}
