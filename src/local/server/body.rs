@@ -43,7 +43,8 @@ fn media_type(headers: &HeaderMap) -> &str {
 
 /// The whole body, unless it is too long.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > LIMIT) {
         return Err(Refusal::TooLarge(LIMIT));
     }
@@ -65,11 +66,16 @@ pub(super) fn object(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Refusal
         "application/yaml" | "text/yaml" => yaml(bytes)?,
         _ => return Err(Refusal::UnsupportedMediaType("application/json, application/yaml")),
     };
-    if value.is_object() { Ok(value) } else { Err(Refusal::BadRequest("the body is not an object".to_owned())) }
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(Refusal::BadRequest("the body is not an object".to_owned()))
+    }
 }
 
 pub(super) fn json(bytes: &[u8]) -> Result<Value, Refusal> {
-    serde_json::from_slice(bytes).map_err(|error| Refusal::BadRequest(format!("the body is not JSON: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| Refusal::BadRequest(format!("the body is not JSON: {error}")))
 }
 
 /// YAML, of which JSON is a part.
@@ -95,9 +101,15 @@ mod tests {
 
     #[test]
     fn objects_come_as_json_or_yaml() {
-        assert_eq!(object(&headers("application/json; charset=utf-8"), br#"{"a":1}"#).unwrap(), json!({"a": 1}));
+        assert_eq!(
+            object(&headers("application/json; charset=utf-8"), br#"{"a":1}"#).unwrap(),
+            json!({"a": 1})
+        );
         assert_eq!(object(&HeaderMap::new(), br#"{"a":1}"#).unwrap(), json!({"a": 1}));
-        assert_eq!(object(&headers("application/yaml"), b"a: 1\nb: [x, 'y']").unwrap(), json!({"a": 1, "b": ["x", "y"]}));
+        assert_eq!(
+            object(&headers("application/yaml"), b"a: 1\nb: [x, 'y']").unwrap(),
+            json!({"a": 1, "b": ["x", "y"]})
+        );
         assert!(matches!(
             object(&headers("application/vnd.kubernetes.protobuf"), b"k8s\0"),
             Err(Refusal::UnsupportedMediaType(_))

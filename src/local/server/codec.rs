@@ -57,7 +57,8 @@ fn field(into: &mut Vec<u8>, name: &str, value: &Value) {
 fn metadata_start(bytes: &[u8]) -> usize {
     const OPENING: &[u8] = b"\"metadata\":{";
     // `apiVersion` and `kind` come before; neither can hold an unescaped quote, so the first one is ours.
-    let found = bytes.get(HEADER..).and_then(|json| json.windows(OPENING.len()).position(|window| window == OPENING));
+    let found =
+        bytes.get(HEADER..).and_then(|json| json.windows(OPENING.len()).position(|window| window == OPENING));
     found.map_or(0, |at| at + OPENING.len())
 }
 
@@ -139,7 +140,8 @@ mod tests {
 
     #[test]
     fn unreadable_bytes_are_an_error_and_no_panic() {
-        for bytes in [&b""[..], b"x", b"\xff\xff\xff\xff", b"\xff\xff\xff\xff{", b"\x00\x00\x00\x00nonsense"] {
+        for bytes in [&b""[..], b"x", b"\xff\xff\xff\xff", b"\xff\xff\xff\xff{", b"\x00\x00\x00\x00nonsense"]
+        {
             let row = Row { key: Arc::from("k"), revision: 1, value: Bytes::copy_from_slice(bytes) };
             splice(&row, &mut Vec::new());
             assert!(decode(&row).is_err(), "{bytes:?}");

@@ -77,11 +77,15 @@ pub(super) fn partial(object: &mut Value) -> Value {
 /// Whether two states of an object differ in more than who wrote them when.
 pub(super) fn differ(old: &Value, new: &Value) -> bool {
     let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return old != new };
-    let others = |fields: &serde_json::Map<String, Value>| fields.keys().filter(|key| *key != "metadata").count();
-    if others(old) != others(new) || old.iter().any(|(key, value)| key != "metadata" && new.get(key) != Some(value)) {
+    let others =
+        |fields: &serde_json::Map<String, Value>| fields.keys().filter(|key| *key != "metadata").count();
+    if others(old) != others(new)
+        || old.iter().any(|(key, value)| key != "metadata" && new.get(key) != Some(value))
+    {
         return true;
     }
-    let (Some(Value::Object(old)), Some(Value::Object(new))) = (old.get("metadata"), new.get("metadata")) else {
+    let (Some(Value::Object(old)), Some(Value::Object(new))) = (old.get("metadata"), new.get("metadata"))
+    else {
         return true;
     };
     // The revision is the store's, the managers are compared without their times.

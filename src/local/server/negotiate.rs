@@ -27,7 +27,9 @@ impl Accept {
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let mut any = false;
         for value in headers.get_all(header::ACCEPT) {
-            for entry in value.to_str().unwrap_or_default().split(',').filter(|entry| !entry.trim().is_empty()) {
+            for entry in
+                value.to_str().unwrap_or_default().split(',').filter(|entry| !entry.trim().is_empty())
+            {
                 any = true;
                 if let Some(accept) = Self::entry(entry) {
                     return Ok(accept);
@@ -56,9 +58,11 @@ impl Accept {
         let form = match (target, group, version) {
             (None, ..) => Form::Whole,
             (Some("Table"), Some("meta.k8s.io"), Some("v1")) => Form::Table,
-            (Some("PartialObjectMetadata" | "PartialObjectMetadataList"), Some("meta.k8s.io"), Some("v1")) => {
-                Form::Metadata
-            }
+            (
+                Some("PartialObjectMetadata" | "PartialObjectMetadataList"),
+                Some("meta.k8s.io"),
+                Some("v1"),
+            ) => Form::Metadata,
             _ => return None,
         };
         Some(Self { form, yaml })

@@ -74,7 +74,9 @@ impl Query {
             None => Ok(Since::Newest),
             Some("0") => Ok(Since::Any),
             Some(text) => text.parse().map(Since::Revision).map_err(|_| {
-                Refusal::BadRequest(format!("resourceVersion: Invalid value: {text:?}: strconv.ParseUint: invalid syntax"))
+                Refusal::BadRequest(format!(
+                    "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: invalid syntax"
+                ))
             }),
         }
     }

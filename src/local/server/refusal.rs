@@ -26,7 +26,12 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn new(kind: &Kind, name: &str) -> Self {
-        Self { group: kind.group.clone(), resource: kind.plural.clone(), kind: kind.kind.clone(), name: name.to_owned() }
+        Self {
+            group: kind.group.clone(),
+            resource: kind.plural.clone(),
+            kind: kind.kind.clone(),
+            name: name.to_owned(),
+        }
     }
 
     /// `jobs.batch "a"`.
@@ -78,6 +83,9 @@ pub(super) enum Refusal {
     /// A revision that is no longer known, in a list or a watch.
     #[error("{0}")]
     Expired(String),
+    /// A revision that has not happened yet, as far as this server knows.
+    #[error("Too large resource version: {asked}, current: {current}")]
+    Ahead { asked: u64, current: u64 },
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
     #[error("only the following media types are accepted: application/json, application/yaml")]
@@ -137,6 +145,7 @@ impl Refusal {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
             Self::Expired(_) => (StatusCode::GONE, "Expired"),
+            Self::Ahead { .. } => (StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
@@ -171,15 +180,19 @@ impl Refusal {
             }
             Self::Invalid { subject, errors } => {
                 let mut details = subject.details(&subject.kind);
-                let cause = |e: &FieldError| json!({"reason": e.reason, "message": e.message, "field": e.field});
+                let cause =
+                    |e: &FieldError| json!({"reason": e.reason, "message": e.message, "field": e.field});
                 details["causes"] = errors.iter().map(cause).collect();
                 Some(details)
             }
             Self::ApplyConflict(causes) => {
-                let cause = |(message, field): &(String, String)| {
-                    json!({"reason": "FieldManagerConflict", "message": message, "field": field})
-                };
+                let cause = |(message, field): &(String, String)| json!({"reason": "FieldManagerConflict", "message": message, "field": field});
                 Some(json!({"causes": causes.iter().map(cause).collect::<Vec<_>>()}))
+            }
+            Self::Ahead { .. } => {
+                let cause =
+                    json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
+                Some(json!({"causes": [cause], "retryAfterSeconds": 1}))
             }
             Self::NoSuchResource => Some(json!({})),
             Self::BadRequest(_)

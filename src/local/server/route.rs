@@ -41,7 +41,9 @@ impl Target {
                 (None, spaces, text(name), text(sub))
             }
             [spaces, namespace, plural] if spaces == "namespaces" => (text(namespace), plural, None, None),
-            [spaces, namespace, plural, name] if spaces == "namespaces" => (text(namespace), plural, text(name), None),
+            [spaces, namespace, plural, name] if spaces == "namespaces" => {
+                (text(namespace), plural, text(name), None)
+            }
             [spaces, namespace, plural, name, sub] if spaces == "namespaces" => {
                 (text(namespace), plural, text(name), text(sub))
             }
@@ -54,7 +56,14 @@ impl Target {
         if empty(&namespace) || empty(&name) || plural.is_empty() {
             return None;
         }
-        Some(Self { group, version: version.to_string(), namespace, plural: plural.to_string(), name, subresource })
+        Some(Self {
+            group,
+            version: version.to_string(),
+            namespace,
+            plural: plural.to_string(),
+            name,
+            subresource,
+        })
     }
 }
 
@@ -91,7 +100,16 @@ mod tests {
 
     #[test]
     fn other_paths_name_no_resource() {
-        for path in ["/", "/api", "/api/v1", "/apis", "/apis/batch", "/apis/batch/v1", "/version", "/openapi/v3/api/v1"] {
+        for path in [
+            "/",
+            "/api",
+            "/api/v1",
+            "/apis",
+            "/apis/batch",
+            "/apis/batch/v1",
+            "/version",
+            "/openapi/v3/api/v1",
+        ] {
             assert_eq!(parsed(path), None, "{path}");
         }
         assert_eq!(parsed("/api/v1/namespaces//pods"), None, "an empty namespace");

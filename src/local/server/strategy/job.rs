@@ -44,7 +44,9 @@ const GENERATED: &[&str] =
     &["controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"];
 
 fn default_spec(spec: &mut Value) {
-    if spec.get("completions").is_none_or(Value::is_null) && spec.get("parallelism").is_none_or(Value::is_null) {
+    if spec.get("completions").is_none_or(Value::is_null)
+        && spec.get("parallelism").is_none_or(Value::is_null)
+    {
         spec["completions"] = json!(1);
     }
     default(spec, "parallelism", || json!(1));
@@ -53,7 +55,9 @@ fn default_spec(spec: &mut Value) {
     default(spec, "completionMode", || json!("NonIndexed"));
     default(spec, "suspend", || json!(false));
     let policy = spec.get("podFailurePolicy").is_some_and(|policy| !policy.is_null());
-    default(spec, "podReplacementPolicy", || if policy { json!("Failed") } else { json!("TerminatingOrFailed") });
+    default(spec, "podReplacementPolicy", || {
+        if policy { json!("Failed") } else { json!("TerminatingOrFailed") }
+    });
     for rule in spec.get_mut("podFailurePolicy").into_iter().flat_map(|policy| items(policy, "rules")) {
         for pattern in items(rule, "onPodConditions") {
             default(pattern, "status", || json!("True"));
@@ -88,7 +92,9 @@ pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let policy = object.pointer("/spec/template/spec/restartPolicy").and_then(Value::as_str);
     if !matches!(policy, Some("Never" | "OnFailure")) {
         let (reason, message) = match policy {
-            None => ("FieldValueRequired", "Required value: valid values: \"OnFailure\", \"Never\"".to_owned()),
+            None => {
+                ("FieldValueRequired", "Required value: valid values: \"OnFailure\", \"Never\"".to_owned())
+            }
             Some(other) => (
                 "FieldValueNotSupported",
                 format!("Unsupported value: {other:?}: supported values: \"OnFailure\", \"Never\""),
@@ -120,7 +126,9 @@ pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
 /// What may not change after creation.
 fn changed(object: &Value, old: &Value, indexed: bool) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    for pointer in ["/spec/selector", "/spec/completionMode", "/spec/podFailurePolicy", "/spec/backoffLimitPerIndex"] {
+    for pointer in
+        ["/spec/selector", "/spec/completionMode", "/spec/podFailurePolicy", "/spec/backoffLimitPerIndex"]
+    {
         errors.extend(immutable(object, old, pointer));
     }
     // An Indexed Job may be resized, if completions and parallelism stay the same number (elastic Indexed Jobs).
@@ -152,7 +160,10 @@ mod tests {
     fn a_job_selects_its_pods_by_its_uid() {
         let mut job = job();
         create(&mut job);
-        assert_eq!(job["spec"]["selector"], json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}));
+        assert_eq!(
+            job["spec"]["selector"],
+            json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}})
+        );
         let labels = &job["spec"]["template"]["metadata"]["labels"];
         assert_eq!(labels["batch.kubernetes.io/job-name"], "j");
         assert_eq!(labels["controller-uid"], "u");

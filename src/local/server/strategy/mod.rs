@@ -16,6 +16,8 @@ use crate::local::server::kinds::Kind;
 use crate::local::server::metadata;
 use crate::local::server::schema::FieldError;
 
+pub(super) use self::pod::bind;
+
 /// The rules of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rules {

@@ -9,7 +9,8 @@ use crate::local::server::strategy::default;
 use crate::local::server::strategy::items;
 
 pub(super) fn create(object: &mut Value) {
-    object["status"] = json!({"phase": "Pending", "qosClass": qos_class(object.get("spec").unwrap_or(&Value::Null))});
+    object["status"] =
+        json!({"phase": "Pending", "qosClass": qos_class(object.get("spec").unwrap_or(&Value::Null))});
     if let Some(spec) = object.get_mut("spec") {
         default_spec(spec);
         // Admission gives every pod an account.
@@ -107,7 +108,8 @@ fn qos_class(spec: &Value) -> &'static str {
 
 /// Seconds between the request to end and the end: none for a pod that no node runs or that has ended.
 pub(super) fn grace(object: &Value, asked: Option<i64>) -> i64 {
-    let assigned = object.pointer("/spec/nodeName").and_then(Value::as_str).is_some_and(|node| !node.is_empty());
+    let assigned =
+        object.pointer("/spec/nodeName").and_then(Value::as_str).is_some_and(|node| !node.is_empty());
     let phase = object.pointer("/status/phase").and_then(Value::as_str);
     if !assigned || matches!(phase, Some("Succeeded" | "Failed")) {
         return 0;
@@ -152,7 +154,7 @@ pub(super) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
 }
 
 /// Assigns the pod to a node, once (`pods/binding`). The error is a reason for a conflict.
-pub(super) fn bind(object: &mut Value, binding: &Value, now: &str) -> Result<(), String> {
+pub(in crate::local::server) fn bind(object: &mut Value, binding: &Value, now: &str) -> Result<(), String> {
     let node = binding.pointer("/target/name").and_then(Value::as_str).unwrap_or_default();
     if let Some(uid) = metadata::text(binding, "uid")
         && Some(uid) != metadata::text(object, "uid")
@@ -176,7 +178,8 @@ pub(super) fn bind(object: &mut Value, binding: &Value, now: &str) -> Result<(),
             object["metadata"]["annotations"][key] = value.clone();
         }
     }
-    let scheduled = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+    let scheduled =
+        json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
     if !object.get("status").is_some_and(Value::is_object) {
         object["status"] = json!({});
     }
@@ -232,7 +235,8 @@ mod tests {
 
     #[test]
     fn a_pod_is_bound_once() {
-        let mut pod = json!({"metadata": {"name": "p", "uid": "u"}, "spec": {}, "status": {"phase": "Pending"}});
+        let mut pod =
+            json!({"metadata": {"name": "p", "uid": "u"}, "spec": {}, "status": {"phase": "Pending"}});
         let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}});
         bind(&mut pod, &binding, "t").unwrap();
         assert_eq!(pod["spec"]["nodeName"], "n1");

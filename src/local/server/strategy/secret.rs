@@ -23,7 +23,8 @@ fn fold(object: &mut Value) {
     default(object, "data", || json!({}));
     for (name, text) in plain {
         // Anything but text stays for the schema to refuse.
-        object["data"][name] = text.as_str().map_or(text.clone(), |text| json!(ByteString(text.as_bytes().to_vec())));
+        object["data"][name] =
+            text.as_str().map_or(text.clone(), |text| json!(ByteString(text.as_bytes().to_vec())));
     }
 }
 
