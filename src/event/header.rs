@@ -8,10 +8,8 @@ use std::borrow::Cow;
 /// The value that a header stands for; `None` if that is not UTF-8.
 pub(super) fn decode(raw: &[u8]) -> Option<String> {
     let unquoted = unquote(raw);
-    let bytes = match unquoted.contains(&b'%') {
-        true => percent_decode(&unquoted),
-        false => unquoted.into_owned(),
-    };
+    let encoded = unquoted.contains(&b'%');
+    let bytes = if encoded { percent_decode(&unquoted) } else { unquoted.into_owned() };
     String::from_utf8(bytes).ok()
 }
 

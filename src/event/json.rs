@@ -426,7 +426,7 @@ mod tests {
                 Just(b"{\"a\":[1,2.50]}".to_vec()),
             ]),
         ) -> Event {
-            let mut event = Event::builder().required(&id, &format!("/{path}"), &kind);
+            let mut event = Event::builder().required(&id, &format!("/s/{path}"), &kind);
             for (name, value) in extensions {
                 event = event.set(&name, value);
             }

@@ -15,14 +15,15 @@ pub(super) fn is_uri_reference(text: &str) -> bool {
         return false;
     }
     let first_segment = text.split(['/', '?', '#']).next().unwrap_or_default();
-    if let Some((scheme, _)) = first_segment.split_once(':')
-        && !is_scheme(scheme)
-    {
-        return false;
-    }
-    let authority =
-        text.split_once("//").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    authority.is_none_or(|authority| authority.contains('[') == authority.contains(']'))
+    let hierarchy = match first_segment.split_once(':') {
+        Some((scheme, _)) if !is_scheme(scheme) => return false,
+        Some((scheme, _)) => text.get(scheme.len() + 1..).unwrap_or_default(),
+        None => text,
+    };
+    hierarchy.strip_prefix("//").is_none_or(|rest| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.contains('[') == authority.contains(']')
+    })
 }
 
 /// RFC 3986 §3: a scheme and something behind it. A fragment is let in: schema URIs have them.
@@ -144,6 +145,7 @@ mod tests {
             "mailto:a@b",
             "/a b/ü",
             "a/b:c",
+            "/a//b[c",
             "#q",
         ] {
             assert!(is_uri_reference(reference), "{reference}");
