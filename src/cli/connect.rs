@@ -20,7 +20,7 @@ const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccou
 /// Name of the extension of a cluster entry that says where the sink is.
 pub(crate) const SINK_EXTENSION: &str = "run.kakehi.dev/sink";
 /// How long to wait for a connection. A server on this machine answers at once and one elsewhere within seconds.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Flags that say which API server to talk to.
 #[derive(Debug, Clone, Default, clap::Args)]

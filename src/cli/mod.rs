@@ -12,7 +12,10 @@ mod list;
 mod manifests;
 mod output;
 mod rows;
+mod send;
+mod sink;
 mod story;
+mod time;
 
 use std::ffi::OsString;
 
@@ -86,6 +89,8 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Send an event
+    Send(send::Args),
     /// List jobs, executions or triggers
     List(list::Args),
     /// Print the definitions of our kinds, ready for `kubectl apply -f -`
@@ -113,6 +118,7 @@ impl Cli {
         colours(global.color);
         let output = output::Output::new();
         match command {
+            Command::Send(args) => send::run(&args, &global, &output).await,
             Command::List(args) => list::run(&args, &global, &output).await,
             Command::Crd(args) => crd::run(&args, &output),
         }

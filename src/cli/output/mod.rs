@@ -79,11 +79,11 @@ impl Output {
     }
 
     /// A progress bar of `length` steps, drawn below everything else; invisible without a terminal.
-    pub(crate) fn bar(&self, length: u64) -> ProgressBar {
+    pub(crate) fn bar(&self, length: u64, what: &'static str) -> ProgressBar {
         let style = ProgressStyle::with_template("{spinner} {msg}  [{bar:30}] {pos}/{len}  {elapsed}")
             .expect("the template is a constant")
             .progress_chars("=> ");
-        let bar = self.bars.add(ProgressBar::new(length).with_style(style));
+        let bar = self.bars.add(ProgressBar::new(length).with_style(style).with_message(what));
         if self.live {
             bar.enable_steady_tick(std::time::Duration::from_millis(120));
         }
