@@ -48,7 +48,8 @@ fn kind(
     let Some(mut document) = props.and_then(|props| serde_json::to_value(props).ok()) else {
         return Err(Error::NoSchema { name, version: version.name.clone() });
     };
-    let schema = Schema::custom(&document, &mut Parser::new(definitions))
+    let has_status = version.subresources.as_ref().is_some_and(|all| all.status.is_some());
+    let schema = Schema::custom(&document, has_status, &mut Parser::new(definitions))
         .map_err(|reason| Error::Schema { name, version: version.name.clone(), reason })?;
     let definition = definition_name(group, &version.name, &names.kind);
     complete(&mut document);
@@ -64,7 +65,7 @@ fn kind(
         short_names: names.short_names.clone().unwrap_or_default(),
         categories: names.categories.clone().unwrap_or_default(),
         namespaced: crd.spec.scope == "Namespaced",
-        has_status: version.subresources.as_ref().is_some_and(|all| all.status.is_some()),
+        has_status,
         custom: true,
         read_only: false,
         schema,

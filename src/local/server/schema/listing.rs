@@ -4,6 +4,8 @@
 //! facts are those of the markers `+listType`, `+listMapKey`, `+mapType`, `+patchStrategy` and `+patchMergeKey` in
 //! Kubernetes' API types. What is not listed is atomic, and replaced by a patch.
 
+use serde_json::Value;
+
 use crate::local::server::schema::node::List;
 use crate::local::server::schema::node::Merge;
 use crate::local::server::schema::node::Node;
@@ -66,10 +68,37 @@ const ATOMIC_MAPS: &[(&str, &str)] = &[
     ("FileKeySelector", ""),
 ];
 
+/// Types that are fields by value in Go: they are written even when they are empty.
+const ALWAYS_THERE: &[(&str, &str)] = &[
+    ("ObjectMeta", ""),
+    ("PodSpec", ""),
+    ("PodSpec", "containers"),
+    ("PodStatus", ""),
+    ("PodTemplateSpec", ""),
+    ("ResourceRequirements", ""),
+    ("JobSpec", ""),
+    ("JobStatus", ""),
+    ("NamespaceSpec", ""),
+    ("NamespaceStatus", ""),
+    ("NodeSpec", ""),
+    ("NodeStatus", ""),
+    ("NodeDaemonEndpoints", ""),
+    ("DaemonEndpoint", ""),
+    ("LeaseSpec", ""),
+    ("EventSource", ""),
+];
+
+/// The one default that is part of a list's keys.
+const PROTOCOL: (&str, &str) = ("ContainerPort", "protocol");
+
 /// Adds to `node` what is known about a field of a built-in type; an empty `field` is the type itself.
 pub(super) fn describe(definition: &str, field: &str, node: &mut Node) {
     let name = definition.rsplit('.').next().unwrap_or(definition);
     node.atomic_map |= ATOMIC_MAPS.contains(&(name, field));
+    node.always_there |= ALWAYS_THERE.contains(&(name, field));
+    if (name, field) == PROTOCOL {
+        node.default = Some(Value::from("TCP"));
+    }
     let Some((_, _, keys, merge)) = LISTS.iter().find(|(kind, list, _, _)| (*kind, *list) == (name, field))
     else {
         return;
@@ -104,8 +133,11 @@ mod tests {
             })
         };
         let lists = LISTS.iter().map(|(kind, field, _, _)| (*kind, *field));
-        let missing: Vec<_> =
-            lists.chain(ATOMIC_MAPS.iter().copied()).filter(|(kind, field)| !exists(kind, field)).collect();
+        let missing: Vec<_> = lists
+            .chain(ATOMIC_MAPS.iter().chain(ALWAYS_THERE).copied())
+            .chain([PROTOCOL])
+            .filter(|(kind, field)| !exists(kind, field))
+            .collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
 }

@@ -37,6 +37,7 @@ pub(super) use self::node::Parser;
 pub(super) struct Schema {
     root: Arc<Node>,
     custom: bool,
+    has_status: bool,
     functions: Arc<Context<'static>>,
 }
 
@@ -47,16 +48,22 @@ impl fmt::Debug for Schema {
 }
 
 impl Schema {
-    pub(super) fn builtin(root: Arc<Node>) -> Self {
+    pub(super) fn builtin(root: Arc<Node>, has_status: bool) -> Self {
         // Built-in kinds have no CEL rules: the context stays empty.
-        Self { root, custom: false, functions: Arc::new(Context::empty()) }
+        Self { root, custom: false, has_status, functions: Arc::new(Context::empty()) }
     }
 
     /// A CRD version's `openAPIV3Schema`; the error says what in it is unusable.
-    pub(super) fn custom(schema: &Value, parser: &mut Parser<'_>) -> Result<Self, String> {
+    pub(super) fn custom(schema: &Value, has_status: bool, parser: &mut Parser<'_>) -> Result<Self, String> {
         let mut root = parser.custom(schema)?;
         root.properties.insert("metadata".to_owned(), parser.builtin(OBJECT_META));
-        Ok(Self { root: Arc::new(root), custom: true, functions: Arc::new(Context::default().with_all()) })
+        let functions = Arc::new(Context::default().with_all());
+        Ok(Self { root: Arc::new(root), custom: true, has_status, functions })
+    }
+
+    /// Whether `/status` is a subresource, so that the main resource does not write it.
+    pub(super) fn has_status(&self) -> bool {
+        self.has_status
     }
 
     pub(super) fn root(&self) -> &Arc<Node> {

@@ -105,6 +105,8 @@ pub(in crate::local::server) struct Node {
     pub format: Option<String>,
     pub checks: Option<Box<Checks>>,
     pub rules: Vec<Rule>,
+    /// A field of a built-in type that Go writes even when it is empty: nobody adds it.
+    pub always_there: bool,
     /// Whether this node or one below has a default.
     pub defaults_below: bool,
     /// Whether this node or one below has a CEL rule.
@@ -129,6 +131,7 @@ impl Default for Node {
             format: None,
             checks: None,
             rules: Vec::new(),
+            always_there: false,
             defaults_below: false,
             rules_below: false,
         }
