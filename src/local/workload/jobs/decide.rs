@@ -87,7 +87,6 @@ pub(super) fn decide(
         return depart(attempts, Timestamp::MAX, now);
     }
     let Some(terms) = Terms::of(job) else { return Plan::default() };
-    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let tally = Tally::of(job, &terms, attempts, streak);
     let leaving = job.metadata.deletion_timestamp.is_some();
     let mut ending = ending::ending(job, &tally, attempts, now);
@@ -103,7 +102,9 @@ pub(super) fn decide(
     let last =
         ending.is_some() && tally.active.is_empty() && tally.terminating.is_empty() && create.is_empty();
     let pass = Pass { create: &create, stop: &stop, delete: &delete, ending: ending.as_ref(), last, leaving };
-    let (release, status) = settle::settle(job, &tally, &pass, now);
+    // Times in the API are whole seconds.
+    let stamp = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let (release, status) = settle::settle(job, &tally, &pass, stamp);
 
     let started = status.start_time.as_ref().map(|time| time.0);
     let deadline = if ending.is_some() || leaving { None } else { ending::deadline(&tally, started) };

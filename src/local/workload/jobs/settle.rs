@@ -44,7 +44,7 @@ pub(super) struct Pass<'a> {
     pub(super) leaving: bool,
 }
 
-/// Pods to take the finalizer from once the status is written, and the status.
+/// Pods to take the finalizer from once the status is written, and the status. `now` is in whole seconds.
 pub(super) fn settle<'a>(
     job: &Job,
     tally: &Tally<'a>,
