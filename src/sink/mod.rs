@@ -1,1 +1,122 @@
-//! The event receiver.
+//! The event receiver: HTTP in, Executions out.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /namespaces/{ns}/jobs/{job}` | runs that Job |
+//! | `POST /namespaces/{ns}`, `POST /` (= the default namespace) | runs the Job of every Trigger that matches |
+//! | `GET /namespaces/{ns}/executions/{name}` | how a run is doing |
+//! | `GET /healthz`, `GET /readyz` | whether the process lives, whether it can take events |
+//!
+//! A 202 is a promise: the event is stored, and every matching Trigger has its Execution. So the answer waits for the
+//! creates and for nothing else, and a sender that repeats itself gets the same answer. Senders of the Knative world
+//! drop an event on 500, 408, 409 and 3xx; whatever may pass is therefore 404, 429 or 503, with `Retry-After` where
+//! they heed it, and the rest of 4xx is for what can never succeed.
+//!
+//! Everything is bounded: requests at a time, bytes of bodies held, bytes and time of one body. What exceeds a bound
+//! is refused before it costs memory.
+
+mod answer;
+mod body;
+mod deliver;
+mod guard;
+mod receive;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::any;
+use axum::routing::get;
+use kube::Client;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::triggers::Triggers;
+
+/// The most that [`Options::max_event_bytes`] can be: what fits into an object with everything around it.
+pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
+
+/// Limits of a [`Sink`].
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Largest body of an event, in bytes; at most [`MAX_EVENT_BYTES`].
+    pub max_event_bytes: usize,
+    /// Requests at a time; more are answered 429. Most of them wait for the API server.
+    pub max_requests: usize,
+    /// Bytes of bodies held at a time, over all requests; more are answered 429. What is made of a body on its way to
+    /// the API server takes about three times as much again.
+    pub max_buffered_bytes: usize,
+    /// Time in which a body must arrive. Knative's own server allows as much.
+    pub body_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_event_bytes: 512 * 1024,
+            max_requests: 1024,
+            max_buffered_bytes: 64 * 1024 * 1024,
+            body_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The receiver. Cheap to clone.
+#[derive(Clone)]
+pub struct Sink {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: Client,
+    triggers: Triggers,
+    options: Options,
+    /// Once cancelled, requests are refused and readiness is withdrawn; those in flight go on.
+    shutdown: CancellationToken,
+    /// One permit per request.
+    requests: Arc<Semaphore>,
+    /// One permit per [`body::UNIT`] bytes held.
+    memory: Arc<Semaphore>,
+    /// Bodies of refused requests that are read off.
+    leftovers: TaskTracker,
+}
+
+impl Sink {
+    /// A receiver that creates Executions through `client` as `triggers` say. It refuses new requests once `shutdown`
+    /// is cancelled.
+    pub fn new(client: Client, triggers: Triggers, options: Options, shutdown: CancellationToken) -> Self {
+        let options = Options { max_event_bytes: options.max_event_bytes.min(MAX_EVENT_BYTES), ..options };
+        let requests = Arc::new(Semaphore::new(options.max_requests));
+        let memory = Arc::new(Semaphore::new(body::units(options.max_buffered_bytes)));
+        let leftovers = TaskTracker::new();
+        Self { inner: Arc::new(Inner { client, triggers, options, shutdown, requests, memory, leftovers }) }
+    }
+
+    /// The routes. Serve them with a time limit on request heads; bodies are limited here.
+    pub fn router(&self) -> Router {
+        let events = Router::new()
+            .route("/", any(receive::to_default_namespace))
+            .route("/namespaces/{namespace}", any(receive::to_namespace))
+            .route("/namespaces/{namespace}/", any(receive::to_namespace))
+            .route("/namespaces/{namespace}/jobs/{job}", any(receive::to_job))
+            .route("/namespaces/{namespace}/jobs/{job}/", any(receive::to_job))
+            .route("/namespaces/{namespace}/executions/{execution}", any(status::show))
+            .route("/namespaces/{namespace}/executions/{execution}/", any(status::show))
+            .fallback(answer::no_such_path)
+            .layer(middleware::from_fn_with_state(self.clone(), guard::guard));
+        Router::new()
+            .route("/healthz", get(guard::alive))
+            .route("/readyz", get(guard::ready))
+            .merge(events)
+            .with_state(self.clone())
+    }
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sink").field("options", &self.inner.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,100 @@
+//! From an event to its Executions: which Jobs it runs, and one create for each.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use futures::stream;
+
+use super::Sink;
+use super::answer::Refusal;
+use super::answer::not_accepted;
+use crate::api::EventRecord;
+use crate::event::Event;
+use crate::ops;
+use crate::ops::Accepted;
+use crate::ops::Outcome;
+use crate::plan;
+
+/// Creates of one event at a time: enough that a fan-out is quick, few enough that one event is no flood.
+const CONCURRENT_CREATES: usize = 4;
+
+/// What an event started.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// The Trigger that matched; none if the event was sent to the Job itself.
+    pub(super) trigger: Option<String>,
+    /// The Execution that stands for it.
+    pub(super) execution: String,
+    /// Whether this request created it.
+    pub(super) outcome: Outcome,
+}
+
+impl Sink {
+    /// Runs the Job that the event was sent to.
+    pub(super) async fn run(&self, namespace: &str, job: &str, event: &Event) -> Result<Run, Refusal> {
+        let Accepted { execution, outcome } = self.create(namespace, job, event.into(), None).await?;
+        Ok(Run { trigger: None, execution, outcome })
+    }
+
+    /// Runs the Jobs of the Triggers that match.
+    ///
+    /// Everything that can be created is, whatever becomes of the rest; then the gravest failure is the answer, so that
+    /// a sender that tries again completes what is missing, and what is there is a duplicate.
+    pub(super) async fn run_matching(&self, namespace: &str, event: &Event) -> Result<Vec<Run>, Refusal> {
+        // By Job: an event runs a Job once, however many Triggers say so.
+        let mut jobs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for trigger in self.inner.triggers.matching(namespace, event)? {
+            jobs.entry(trigger.job.clone()).or_default().push(trigger.name.clone());
+        }
+        if jobs.is_empty() && !self.inner.triggers.has_namespace(namespace).await? {
+            return Err(Refusal::NotFound(format!("there is no namespace {namespace}")));
+        }
+        let record = EventRecord::from(event);
+        let created: Vec<_> = stream::iter(jobs)
+            .map(|(job, triggers)| {
+                let record = record.clone();
+                async move {
+                    let first = triggers.first().map(String::as_str);
+                    let accepted = self.create(namespace, &job, record, first).await?;
+                    Ok::<_, Refusal>(runs(&accepted, triggers))
+                }
+            })
+            .buffered(CONCURRENT_CREATES)
+            .collect()
+            .await;
+        let mut started = Vec::new();
+        let mut gravest = None;
+        for result in created {
+            match result {
+                Ok(runs) => started.extend(runs),
+                Err(refusal) => gravest = gravest.max(Some(refusal)),
+            }
+        }
+        started.sort_by(|one: &Run, other| one.trigger.cmp(&other.trigger));
+        gravest.map_or(Ok(started), Err)
+    }
+
+    async fn create(
+        &self,
+        namespace: &str,
+        name: &str,
+        record: EventRecord,
+        trigger: Option<&str>,
+    ) -> Result<Accepted, Refusal> {
+        let Some(job) = self.inner.triggers.job(namespace, name).await? else {
+            return Err(Refusal::NotFound(format!("there is no job {name} in namespace {namespace}")));
+        };
+        let planned = plan::from_event(&job, record, trigger)?;
+        ops::accept(&self.inner.client, &planned).await.map_err(|error| not_accepted(error, name))
+    }
+}
+
+/// One line per Trigger. The first one's create is the one that happened.
+fn runs(accepted: &Accepted, triggers: Vec<String>) -> Vec<Run> {
+    let line = |(index, trigger)| Run {
+        trigger: Some(trigger),
+        execution: accepted.execution.clone(),
+        outcome: if index == 0 { accepted.outcome } else { Outcome::Duplicate },
+    };
+    triggers.into_iter().enumerate().map(line).collect()
+}

@@ -1,0 +1,54 @@
+//! What stands before every route: draining, a bound on requests, and a net under panics.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use futures::FutureExt;
+use tracing::Instrument;
+
+use super::Sink;
+use super::answer::Refusal;
+
+/// Lets a request through if there is room for it.
+pub(super) async fn guard(State(sink): State<Sink>, request: Request, next: Next) -> Response {
+    if sink.inner.shutdown.is_cancelled() {
+        return refuse(&sink, request, Refusal::Unavailable("shutting down".to_owned()));
+    }
+    let Ok(_permit) = Arc::clone(&sink.inner.requests).try_acquire_owned() else {
+        return refuse(&sink, request, Refusal::Overloaded("too many requests at a time".to_owned()));
+    };
+    let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path());
+    // A bug must not cost an event: senders repeat what was answered 503.
+    AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span).await.unwrap_or_else(|_| {
+        tracing::error!("a request handler panicked");
+        Refusal::Unavailable("an internal error".to_owned()).into_response()
+    })
+}
+
+fn refuse(sink: &Sink, request: Request, refusal: Refusal) -> Response {
+    let (parts, body) = request.into_parts();
+    sink.read_off(&parts.headers, body);
+    refusal.into_response()
+}
+
+/// The process lives.
+pub(super) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Events can be taken: caches are warm, and nobody asked to stop.
+pub(super) async fn ready(State(sink): State<Sink>) -> (StatusCode, &'static str) {
+    if sink.inner.shutdown.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
+    } else if sink.inner.triggers.is_ready() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "jobs and triggers are not known yet\n")
+    }
+}

@@ -1,0 +1,182 @@
+//! From a request to an event, and from what became of it to the answer.
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_ENCODING;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::header::LOCATION;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use serde_json::json;
+
+use super::Sink;
+use super::answer::Refusal;
+use super::deliver::Run;
+use crate::api::DEFAULT_NAMESPACE;
+use crate::event;
+use crate::ops::Outcome;
+
+/// `POST /`.
+pub(super) async fn to_default_namespace(
+    State(sink): State<Sink>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    sink.receive(DEFAULT_NAMESPACE, None, request).await
+}
+
+/// `POST /namespaces/{namespace}`.
+pub(super) async fn to_namespace(
+    State(sink): State<Sink>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let Path(namespace) = path.map_err(unreadable)?;
+    sink.receive(&namespace, None, request).await
+}
+
+/// `POST /namespaces/{namespace}/jobs/{job}`.
+pub(super) async fn to_job(
+    State(sink): State<Sink>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let Path((namespace, job)) = path.map_err(unreadable)?;
+    sink.receive(&namespace, Some(&job), request).await
+}
+
+/// A path that is not UTF-8 names nothing.
+pub(super) fn unreadable(_: PathRejection) -> Refusal {
+    Refusal::NotFound("the path is not readable".to_owned())
+}
+
+impl Sink {
+    async fn receive(
+        &self,
+        namespace: &str,
+        job: Option<&str>,
+        request: Request,
+    ) -> Result<Response, Refusal> {
+        let (parts, body) = request.into_parts();
+        if let Err(refusal) = acceptable(&parts.method, &parts.headers) {
+            self.read_off(&parts.headers, body);
+            return Err(refusal);
+        }
+        let received = self.read(&parts.headers, body).await?;
+        let event = event::http::decode(&parts.headers, &received.bytes)?;
+        let runs = match job {
+            Some(job) => vec![self.run(namespace, job, &event).await?],
+            None => self.run_matching(namespace, &event).await?,
+        };
+        Ok(accepted(namespace, &runs, wants_representation(&parts.headers)))
+    }
+}
+
+/// What the head of a request says before its body is looked at.
+fn acceptable(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    if method != Method::POST {
+        return Err(Refusal::Method { allow: "POST" });
+    }
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            Err(Refusal::Unsupported("bodies are taken without a content encoding".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the sender asks to be told what happened (RFC 7240 §4.2). Brokers do not, and take a body for a failure.
+fn wants_representation(headers: &HeaderMap) -> bool {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|preference| preference.split(';').next()?.split_once('='))
+        .any(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("return")
+                && value.trim().trim_matches('"').eq_ignore_ascii_case("representation")
+        })
+}
+
+/// 202. Nothing is in it unless it was asked for.
+fn accepted(namespace: &str, runs: &[Run], representation: bool) -> Response {
+    let mut response = StatusCode::ACCEPTED.into_response();
+    if representation {
+        let list: Vec<_> = runs
+            .iter()
+            .map(|run| {
+                let outcome = match run.outcome {
+                    Outcome::Created => "created",
+                    Outcome::Duplicate => "duplicate",
+                };
+                json!({"trigger": run.trigger, "outcome": outcome, "execution": run.execution})
+            })
+            .collect();
+        *response.body_mut() = Body::from(json!(list).to_string());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert("preference-applied", HeaderValue::from_static("return=representation"));
+    }
+    let mut executions: Vec<_> = runs.iter().map(|run| run.execution.as_str()).collect();
+    executions.sort_unstable();
+    executions.dedup();
+    if let [execution] = executions.as_slice()
+        && let Ok(location) = HeaderValue::try_from(format!("/namespaces/{namespace}/executions/{execution}"))
+    {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefer(values: &[&'static str]) -> HeaderMap {
+        let name = http::HeaderName::from_static("prefer");
+        values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_representation_is_given_only_to_who_asks_for_it() {
+        for asks in [
+            ["return=representation"].as_slice(),
+            &["Return=\"representation\""],
+            &["respond-async, return=representation; x=y"],
+            &["reply", "return=representation"],
+        ] {
+            assert!(wants_representation(&prefer(asks)), "{asks:?}");
+        }
+        for does_not in [[].as_slice(), &["reply"], &["return=minimal"], &["return"], &["wait=5"]] {
+            assert!(!wants_representation(&prefer(does_not)), "{does_not:?}");
+        }
+    }
+
+    fn run(trigger: &str, execution: &str) -> Run {
+        Run { trigger: Some(trigger.to_owned()), execution: execution.to_owned(), outcome: Outcome::Created }
+    }
+
+    #[test]
+    fn the_location_is_given_when_it_is_one() {
+        let location = |runs: &[Run]| {
+            let response = accepted("apps", runs, false);
+            response.headers().get(LOCATION).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(location(&[]), None);
+        assert_eq!(location(&[run("t", "a-1")]).as_deref(), Some("/namespaces/apps/executions/a-1"));
+        assert_eq!(location(&[run("t", "a-1"), run("u", "b-1")]), None);
+        // Two Triggers of one Job share its Execution.
+        assert_eq!(
+            location(&[run("t", "a-1"), run("u", "a-1")]).as_deref(),
+            Some("/namespaces/apps/executions/a-1")
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! How a run is doing, for whoever holds its Location.
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::http::HeaderValue;
+use axum::http::Method;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use kube::Api;
+use serde_json::Value;
+use serde_json::json;
+
+use super::Sink;
+use super::answer::Refusal;
+use super::receive::unreadable;
+use crate::api::CONDITION_COMPLETED;
+use crate::api::CONDITION_STARTED;
+use crate::api::Execution;
+use crate::api::Reason;
+use crate::api::condition;
+use crate::triggers::is_object_name;
+
+/// `GET /namespaces/{namespace}/executions/{execution}`: 200 in every state.
+pub(super) async fn show(
+    State(sink): State<Sink>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let Path((namespace, name)) = path.map_err(unreadable)?;
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        let (parts, body) = request.into_parts();
+        sink.read_off(&parts.headers, body);
+        return Err(Refusal::Method { allow: "GET, HEAD" });
+    }
+    let unknown = || Refusal::NotFound(format!("there is no execution {name} in namespace {namespace}"));
+    if !is_object_name(&namespace) || !is_object_name(&name) {
+        return Err(unknown());
+    }
+    let api = Api::<Execution>::namespaced(sink.inner.client.clone(), &namespace);
+    let found = api.get_opt(&name).await.map_err(|error| {
+        tracing::warn!(namespace, execution = name, error = &error as &dyn std::error::Error, "cannot read");
+        Refusal::Unavailable("the execution cannot be read now".to_owned())
+    })?;
+    let execution = found.ok_or_else(unknown)?;
+    let mut response = Response::new(Body::from(summary(&execution).to_string()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// What a sender can use of an Execution. Members that are not known yet are null.
+fn summary(execution: &Execution) -> Value {
+    let status = execution.status.clone().unwrap_or_default();
+    let completed = condition(&status.conditions, CONDITION_COMPLETED);
+    json!({
+        "namespace": execution.metadata.namespace,
+        "name": execution.metadata.name,
+        "job": execution.spec.job.name,
+        "state": state(execution),
+        "reason": completed.map(|condition| &condition.reason),
+        "message": completed.map(|condition| &condition.message),
+        "createTime": execution.metadata.creation_timestamp,
+        "startTime": status.start_time,
+        "completionTime": status.completion_time,
+        "taskCount": execution.spec.template.spec.task_count,
+        "runningCount": status.running_count,
+        "succeededCount": status.succeeded_count,
+        "failedCount": status.failed_count,
+        "cancelledCount": status.cancelled_count,
+        "retriedCount": status.retried_count,
+        "result": status.result,
+    })
+}
+
+/// One word for the conditions.
+fn state(execution: &Execution) -> &'static str {
+    let conditions = execution.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let is = |kind, status| condition(conditions, kind).is_some_and(|condition| condition.status == status);
+    let cancelled = condition(conditions, CONDITION_COMPLETED)
+        .is_some_and(|condition| condition.reason == Reason::Cancelled.as_str());
+    if is(CONDITION_COMPLETED, "True") {
+        "Succeeded"
+    } else if is(CONDITION_COMPLETED, "False") {
+        if cancelled { "Cancelled" } else { "Failed" }
+    } else if is(CONDITION_STARTED, "True") {
+        "Running"
+    } else {
+        "Pending"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+    use crate::api::ExecutionStatus;
+    use crate::api::NewCondition;
+    use crate::api::Status;
+    use crate::api::set_condition;
+
+    fn with(conditions: &[(&str, Status, Reason)]) -> Execution {
+        let mut status = ExecutionStatus::default();
+        for &(kind, holds, reason) in conditions {
+            let new = NewCondition { kind, status: holds, reason, message: "words".to_owned() };
+            set_condition(&mut status.conditions, new, None, Timestamp::UNIX_EPOCH);
+        }
+        Execution { status: Some(status), ..Execution::default() }
+    }
+
+    #[test]
+    fn the_state_is_one_word() {
+        for (conditions, expected) in [
+            ([].as_slice(), "Pending"),
+            (&[(CONDITION_STARTED, Status::Unknown, Reason::Pending)], "Pending"),
+            (&[(CONDITION_STARTED, Status::True, Reason::Running)], "Running"),
+            (
+                &[
+                    (CONDITION_STARTED, Status::True, Reason::Running),
+                    (CONDITION_COMPLETED, Status::Unknown, Reason::Cancelling),
+                ],
+                "Running",
+            ),
+            (&[(CONDITION_COMPLETED, Status::True, Reason::Succeeded)], "Succeeded"),
+            (&[(CONDITION_COMPLETED, Status::False, Reason::NonZeroExitCode)], "Failed"),
+            (&[(CONDITION_COMPLETED, Status::False, Reason::Cancelled)], "Cancelled"),
+        ] {
+            assert_eq!(summary(&with(conditions))["state"], expected, "{conditions:?}");
+        }
+        assert_eq!(summary(&Execution::default())["state"], "Pending");
+    }
+
+    #[test]
+    fn the_summary_tells_why() {
+        let failed = with(&[(CONDITION_COMPLETED, Status::False, Reason::TaskTimeout)]);
+        let summary = summary(&failed);
+        assert_eq!((&summary["reason"], &summary["message"]), (&json!("TaskTimeout"), &json!("words")));
+    }
+}

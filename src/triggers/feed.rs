@@ -1,0 +1,84 @@
+//! Follows one kind of object: a list, then a watch, for ever.
+
+use std::fmt::Debug;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use kube::Api;
+use kube::Resource;
+use kube::runtime::watcher;
+use kube::runtime::watcher::Event;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+/// Pauses between attempts to list: they double from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Something that happened to the objects of a kind.
+#[derive(Debug)]
+pub(super) enum Change<K> {
+    /// These are all there are.
+    Replace(Vec<K>),
+    /// One was made or changed.
+    Apply(K),
+    /// One is gone.
+    Delete(K),
+    /// Nothing is known of changes from here on, until the next [`Change::Replace`].
+    Broken,
+}
+
+/// Whoever wants to know.
+pub(super) trait Follower<K> {
+    /// Takes in a change. Called from one task, in order.
+    fn change(&self, change: Change<K>);
+}
+
+/// Follows until dropped.
+///
+/// After an error the objects are listed anew rather than watched on: only a complete list ends the doubt whether
+/// something was missed.
+pub(super) async fn follow<K>(api: Api<K>, follower: &impl Follower<K>)
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let started = Instant::now();
+        let ended = follow_once(api.clone(), follower).await;
+        if started.elapsed() > LAST_PAUSE {
+            pause = FIRST_PAUSE;
+        }
+        match ended {
+            // An expired watch is the server's ordinary way to ask for a new list.
+            Err(watcher::Error::WatchError(status)) if status.code == 410 => {}
+            Ok(()) => follower.change(Change::Broken),
+            Err(error) => {
+                follower.change(Change::Broken);
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(kind = std::any::type_name::<K>(), error, "watch broke off; listing anew");
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+async fn follow_once<K>(api: Api<K>, follower: &impl Follower<K>) -> Result<(), watcher::Error>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut events = pin!(watcher(api, watcher::Config::default()));
+    let mut listing = Vec::new();
+    while let Some(event) = events.try_next().await? {
+        match event {
+            Event::Init => listing.clear(),
+            Event::InitApply(object) => listing.push(object),
+            Event::InitDone => follower.change(Change::Replace(std::mem::take(&mut listing))),
+            Event::Apply(object) => follower.change(Change::Apply(object)),
+            Event::Delete(object) => follower.change(Change::Delete(object)),
+        }
+    }
+    Ok(())
+}

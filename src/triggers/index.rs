@@ -1,0 +1,245 @@
+//! What is known of Triggers, Jobs and namespaces. Changes touch one object; readers of one namespace share a snapshot.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+use parking_lot::RwLock;
+
+use super::feed::Change;
+use super::feed::Follower;
+use crate::api::Job;
+use crate::api::Trigger;
+use crate::event::Event;
+use crate::filter::Filter;
+
+/// Everything that is followed.
+#[derive(Default)]
+pub(super) struct Index {
+    pub(super) jobs: Jobs,
+    pub(super) triggers: TriggerSet,
+    pub(super) namespaces: Namespaces,
+}
+
+impl Index {
+    /// Whether every first list has arrived.
+    pub(super) fn is_synced(&self) -> bool {
+        let Self { jobs, triggers, namespaces } = self;
+        [&jobs.health, &triggers.health, &namespaces.health].iter().all(|health| health.is_synced())
+    }
+}
+
+/// How well a feed knows the world.
+#[derive(Default)]
+pub(super) struct Health {
+    synced: AtomicBool,
+    broken: AtomicBool,
+}
+
+impl Health {
+    fn is_synced(&self) -> bool {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    fn is_current(&self) -> bool {
+        self.is_synced() && !self.broken.load(Ordering::Acquire)
+    }
+
+    /// A whole list has arrived and was taken in.
+    fn listed(&self) {
+        self.broken.store(false, Ordering::Release);
+        self.synced.store(true, Ordering::Release);
+    }
+
+    fn broke(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+}
+
+/// A Trigger, ready to be asked.
+#[derive(Debug)]
+pub struct LiveTrigger {
+    /// Its name.
+    pub name: String,
+    /// Name of the Job that it runs, in the same namespace.
+    pub job: String,
+    filter: Filter,
+}
+
+/// The Triggers of one namespace, by name.
+type Rows = BTreeMap<String, Arc<LiveTrigger>>;
+
+/// Compiled Triggers by namespace.
+#[derive(Default)]
+pub(super) struct TriggerSet {
+    rows: RwLock<HashMap<String, Arc<Rows>>>,
+    health: Health,
+}
+
+impl TriggerSet {
+    pub(super) fn is_current(&self) -> bool {
+        self.health.is_current()
+    }
+
+    pub(super) fn matching(&self, namespace: &str, event: &Event) -> Vec<Arc<LiveTrigger>> {
+        // The lock is held for a look-up only; filters run on the snapshot.
+        let Some(snapshot) = self.rows.read().get(namespace).cloned() else { return Vec::new() };
+        snapshot.values().filter(|trigger| trigger.filter.matches(event)).cloned().collect()
+    }
+
+    fn insert(rows: &mut HashMap<String, Arc<Rows>>, trigger: &DeserializeGuard<Trigger>) {
+        let (namespace, name) = key(trigger);
+        let Some(live) = compile(trigger) else { return Self::remove(rows, &namespace, &name) };
+        // Copies the rows of this namespace only if somebody reads them at this moment.
+        Arc::make_mut(rows.entry(namespace).or_default()).insert(name, Arc::new(live));
+    }
+
+    fn remove(rows: &mut HashMap<String, Arc<Rows>>, namespace: &str, name: &str) {
+        if let Some(found) = rows.get_mut(namespace) {
+            Arc::make_mut(found).remove(name);
+            if found.is_empty() {
+                rows.remove(namespace);
+            }
+        }
+    }
+}
+
+/// The Trigger as it is asked; none if it is on its way out or cannot be read.
+fn compile(trigger: &DeserializeGuard<Trigger>) -> Option<LiveTrigger> {
+    let (namespace, name) = key(trigger);
+    let DeserializeGuard(Ok(trigger)) = trigger else {
+        tracing::warn!(namespace, trigger = name, "a trigger cannot be read and matches nothing");
+        return None;
+    };
+    if trigger.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let filter = Filter::compile(&trigger.spec).unwrap_or_else(|error| {
+        tracing::warn!(
+            namespace,
+            trigger = name,
+            error = &error as &dyn std::error::Error,
+            "a trigger's filter does not compile and matches nothing"
+        );
+        Filter::nothing()
+    });
+    Some(LiveTrigger { name, job: trigger.spec.job.name.clone(), filter })
+}
+
+impl Follower<DeserializeGuard<Trigger>> for TriggerSet {
+    fn change(&self, change: Change<DeserializeGuard<Trigger>>) {
+        match change {
+            Change::Replace(triggers) => {
+                let mut rows = HashMap::new();
+                for trigger in &triggers {
+                    Self::insert(&mut rows, trigger);
+                }
+                *self.rows.write() = rows;
+                self.health.listed();
+            }
+            Change::Apply(trigger) => Self::insert(&mut self.rows.write(), &trigger),
+            Change::Delete(trigger) => {
+                let (namespace, name) = key(&trigger);
+                Self::remove(&mut self.rows.write(), &namespace, &name);
+            }
+            Change::Broken => self.health.broke(),
+        }
+    }
+}
+
+/// Jobs by namespace and name.
+#[derive(Default)]
+pub(super) struct Jobs {
+    rows: RwLock<HashMap<String, HashMap<String, Arc<Job>>>>,
+    health: Health,
+}
+
+impl Jobs {
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Job>> {
+        self.rows.read().get(namespace)?.get(name).cloned()
+    }
+
+    fn insert(rows: &mut HashMap<String, HashMap<String, Arc<Job>>>, mut job: Job) {
+        // Neither is needed to plan a run, and both are large.
+        job.status = None;
+        job.metadata.managed_fields = None;
+        let (namespace, name) = key(&job);
+        rows.entry(namespace).or_default().insert(name, Arc::new(job));
+    }
+
+    fn remove(rows: &mut HashMap<String, HashMap<String, Arc<Job>>>, namespace: &str, name: &str) {
+        if let Some(found) = rows.get_mut(namespace) {
+            found.remove(name);
+            if found.is_empty() {
+                rows.remove(namespace);
+            }
+        }
+    }
+}
+
+impl Follower<DeserializeGuard<Job>> for Jobs {
+    fn change(&self, change: Change<DeserializeGuard<Job>>) {
+        match change {
+            Change::Replace(jobs) => {
+                let mut rows = HashMap::new();
+                // One that cannot be read is looked up live when an event asks for it, and the error told then.
+                jobs.into_iter().filter_map(|job| job.0.ok()).for_each(|job| Self::insert(&mut rows, job));
+                *self.rows.write() = rows;
+                self.health.listed();
+            }
+            Change::Apply(job) => {
+                let (namespace, name) = key(&job);
+                match job {
+                    DeserializeGuard(Ok(job)) => Self::insert(&mut self.rows.write(), job),
+                    DeserializeGuard(Err(_)) => Self::remove(&mut self.rows.write(), &namespace, &name),
+                }
+            }
+            Change::Delete(job) => {
+                let (namespace, name) = key(&job);
+                Self::remove(&mut self.rows.write(), &namespace, &name);
+            }
+            Change::Broken => self.health.broke(),
+        }
+    }
+}
+
+/// Names of namespaces.
+#[derive(Default)]
+pub(super) struct Namespaces {
+    names: RwLock<HashSet<String>>,
+    health: Health,
+}
+
+impl Namespaces {
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.names.read().contains(name)
+    }
+}
+
+impl Follower<Namespace> for Namespaces {
+    fn change(&self, change: Change<Namespace>) {
+        match change {
+            Change::Replace(namespaces) => {
+                *self.names.write() = namespaces.iter().map(ResourceExt::name_any).collect();
+                self.health.listed();
+            }
+            Change::Apply(namespace) => {
+                self.names.write().insert(namespace.name_any());
+            }
+            Change::Delete(namespace) => {
+                self.names.write().remove(&namespace.name_any());
+            }
+            Change::Broken => self.health.broke(),
+        }
+    }
+}
+
+fn key(object: &impl ResourceExt) -> (String, String) {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
