@@ -14,6 +14,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::{DEFAULT_API_ADDRESS, DEFAULT_SINK_ADDRESS, Error, Global};
+use crate::ops;
 
 /// Where a service account's token lies in a Pod.
 const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -133,6 +134,20 @@ fn client(
 }
 
 impl Connected {
+    /// The server in this process.
+    pub(crate) fn local(client: Client, namespace: &str) -> Self {
+        let server = "this process".to_owned();
+        Self { client, namespace: namespace.to_owned(), server, sink: None, guessed: false }
+    }
+
+    /// The same for an error of a use case.
+    pub(crate) fn failed(&self, error: ops::Error) -> Error {
+        match error {
+            ops::Error::Unavailable(error) => self.explain(*error),
+            other => Error::Failed(other.into()),
+        }
+    }
+
     /// Turns an error of a call into one that says what to do: a server that does not answer is not a refusal.
     pub(crate) fn explain(&self, error: kube::Error) -> Error {
         if !is_transport(&error) {

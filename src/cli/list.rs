@@ -7,7 +7,6 @@ use std::pin::pin;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -22,9 +21,7 @@ use super::output::{FAINT, Format, Output, Rows, paint};
 use super::rows;
 use super::{Error, Exit, Global};
 use crate::api::{Execution, Job, LABEL_JOB, Trigger};
-
-/// Objects per request: as many as kubectl asks for, so that a namespace with 100 000 runs never is one answer.
-const PAGE: u32 = 500;
+use crate::ops;
 
 /// List jobs, executions or triggers
 #[derive(Debug, clap::Args)]
@@ -100,17 +97,20 @@ where
     K: Clone + Debug + DeserializeOwned + Serialize + Send + 'static,
 {
     async fn list(&self, connected: &Connected) -> Result<Exit, Error> {
-        let client = connected.client.clone();
-        let api: Api<K> = match self.args.all_namespaces {
-            true => Api::all(client),
-            false => Api::namespaced(client, &connected.namespace),
-        };
-        let mut objects = self.all(&api, connected).await?;
+        let namespace = (!self.args.all_namespaces).then_some(connected.namespace.as_str());
+        let selector = Some(self.selector()).filter(|selector| !selector.is_empty());
+        let listed: Result<Vec<K>, _> = ops::list(&connected.client, namespace, selector.as_deref()).await;
+        let mut objects = listed.map_err(|error| connected.failed(error))?;
+        objects.retain(|object| self.wanted(object));
         if self.args.output == Format::Table {
             // The newest first: that is the one somebody just asked for. A watch ends with it instead.
             objects.sort_by_key(|object| Reverse(rows::created(object)));
         }
         if self.args.watch {
+            objects.reverse();
+            let client = connected.client.clone();
+            let api = namespace
+                .map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
             return self.follow(api, objects, connected).await;
         }
         if self.args.output == Format::Table && objects.is_empty() {
@@ -122,23 +122,9 @@ where
         Ok(Exit::Success)
     }
 
-    /// Every object, page by page.
-    async fn all(&self, api: &Api<K>, connected: &Connected) -> Result<Vec<K>, Error> {
-        let mut objects = Vec::new();
-        let mut parameters = ListParams::default().limit(PAGE).labels(&self.selector());
-        loop {
-            let page = api.list(&parameters).await.map_err(|error| connected.explain(error))?;
-            objects.extend(page.items.into_iter().filter(|object| self.wanted(object)));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => parameters = parameters.continue_token(&token),
-                None => return Ok(objects),
-            }
-        }
-    }
-
     /// Prints what there is, then each object again whenever it changes, until interrupted.
     async fn follow(&self, api: Api<K>, first: Vec<K>, connected: &Connected) -> Result<Exit, Error> {
-        let config = watcher::Config::default().labels(&self.selector()).page_size(PAGE);
+        let config = watcher::Config::default().labels(&self.selector());
         let mut events = pin!(watcher(api, config).default_backoff());
         let mut shown: HashMap<String, K> = HashMap::new();
         let mut floor = Vec::new();

@@ -4,14 +4,21 @@
 //! prints through [`output`]; it decides nothing about runs. The environment is read here and nowhere else, through
 //! the flags that it stands in for. How a command can end is [`Error`]; [`Exit`] lists the codes.
 
+mod apply;
+mod cancel;
 mod connect;
 mod crd;
+mod delete;
+mod describe;
 mod error;
+mod follow;
 mod kinds;
 mod list;
+mod logs;
 mod manifests;
 mod output;
 mod rows;
+mod run;
 mod send;
 mod sink;
 mod story;
@@ -89,10 +96,22 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Apply manifests to the server
+    Apply(apply::Args),
     /// Send an event
     Send(send::Args),
+    /// Run a job by hand
+    Run(run::Args),
     /// List jobs, executions or triggers
     List(list::Args),
+    /// Show everything about an object
+    Describe(describe::Args),
+    /// Print the logs of an execution's tasks
+    Logs(logs::Args),
+    /// Stop executions
+    Cancel(cancel::Args),
+    /// Delete jobs, executions or triggers
+    Delete(delete::Args),
     /// Print the definitions of our kinds, ready for `kubectl apply -f -`
     Crd(crd::Args),
 }
@@ -117,11 +136,40 @@ impl Cli {
         let Cli { global, command } = self;
         colours(global.color);
         let output = output::Output::new();
-        match command {
-            Command::Send(args) => send::run(&args, &global, &output).await,
-            Command::List(args) => list::run(&args, &global, &output).await,
-            Command::Crd(args) => crd::run(&args, &output),
+        tokio::select! {
+            end = command.run(&global, &output) => end,
+            () = interrupted() => Err(Error::Interrupted),
         }
+    }
+}
+
+impl Command {
+    async fn run(self, global: &Global, output: &output::Output) -> Result<Exit, Error> {
+        match self {
+            Command::Apply(args) => apply::run(&args, global, output).await,
+            Command::Send(args) => send::run(&args, global, output).await,
+            Command::Run(args) => run::run(&args, global, output).await,
+            Command::List(args) => list::run(&args, global, output).await,
+            Command::Describe(args) => describe::run(&args, global, output).await,
+            Command::Logs(args) => logs::run(&args, global, output).await,
+            Command::Cancel(args) => cancel::run(&args, global, output).await,
+            Command::Delete(args) => delete::run(&args, global, output).await,
+            Command::Crd(args) => crd::run(&args, output),
+        }
+    }
+}
+
+/// Waits for SIGINT or SIGTERM. If they cannot be caught, the process dies of them as it would have anyway.
+pub(crate) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }
 

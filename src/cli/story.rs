@@ -9,31 +9,17 @@ use jiff::Timestamp;
 
 use super::output::{BAD, FAINT, GOOD, PENDING, STRONG, between, duration, one_line, paint};
 use crate::api::{
-    CONDITION_COMPLETED, CONDITION_STARTED, Cause, CauseKind, Condition, EventRecord, Execution, Reason,
-    Status, condition,
+    CONDITION_COMPLETED, CONDITION_STARTED, Cause, CauseKind, Condition, EventRecord, Execution, Status,
+    condition,
 };
+use crate::plan::{Phase, is_terminal, phase};
 
-/// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// It has not ended.
-    Unfinished,
-    /// Every task succeeded.
-    Succeeded,
-    /// It ended otherwise, on request.
-    Cancelled,
-    /// It ended otherwise.
-    Failed,
-}
-
-impl Phase {
-    /// The colour it is shown in.
-    pub(crate) fn style(self) -> Style {
-        match self {
-            Phase::Unfinished => PENDING,
-            Phase::Succeeded => GOOD,
-            Phase::Cancelled | Phase::Failed => BAD,
-        }
+/// The colour that a phase is shown in.
+pub(crate) fn style(phase: Phase) -> Style {
+    match phase {
+        Phase::Pending | Phase::Queued | Phase::Starting | Phase::Running | Phase::Cancelling => PENDING,
+        Phase::Succeeded => GOOD,
+        Phase::Cancelled | Phase::Failed => BAD,
     }
 }
 
@@ -41,26 +27,12 @@ fn completed(execution: &Execution) -> Option<&Condition> {
     condition(&execution.status.as_ref()?.conditions, CONDITION_COMPLETED)
 }
 
-/// Where the run stands.
-pub(crate) fn phase(execution: &Execution) -> Phase {
-    match completed(execution) {
-        Some(end) if end.status == Status::True.as_str() => Phase::Succeeded,
-        Some(end) if end.status == Status::False.as_str() => {
-            if end.reason == Reason::Cancelled.as_str() {
-                Phase::Cancelled
-            } else {
-                Phase::Failed
-            }
-        }
-        _ => Phase::Unfinished,
-    }
-}
-
-/// The one word for where the run stands: the reason of its `Completed` condition.
+/// The one word for where the run stands: its phase, and the reason of a failure.
 pub(crate) fn state(execution: &Execution) -> String {
+    let phase = phase(execution);
     match completed(execution) {
-        Some(end) if !end.reason.is_empty() => end.reason.clone(),
-        _ => Reason::Pending.as_str().to_owned(),
+        Some(end) if phase == Phase::Failed && !end.reason.is_empty() => end.reason.clone(),
+        _ => phase.as_str().to_owned(),
     }
 }
 
@@ -122,22 +94,21 @@ pub(crate) fn changes(before: Option<&Execution>, now: &Execution) -> Vec<String
     if before.is_none() {
         lines.push(format!("{title}  created by {}", origin(now)));
     }
-    if !started(before) && started(Some(now)) && phase(now) == Phase::Unfinished {
+    let over = is_terminal(now);
+    if !started(before) && started(Some(now)) && !over {
         lines.push(format!("{title}  started {}", count(task_count(now), "task")));
     }
-    if phase(now) == Phase::Unfinished {
-        let was = before.map(state).unwrap_or_default();
-        let is = state(now);
-        let told = [Reason::Running.as_str(), Reason::Pending.as_str()];
-        if was != is && !told.contains(&is.as_str()) {
-            lines.push(said(&format!("{title}  {}", paint(PENDING, is)), &message(now)));
+    if !over {
+        let is = phase(now);
+        if before.map(phase) != Some(is) && matches!(is, Phase::Queued | Phase::Cancelling) {
+            lines.push(said(&format!("{title}  {}", paint(PENDING, is.as_str())), &message(now)));
         }
         let (tried, failed) = (progress(before), progress(Some(now)));
         if tried != failed && task_count(now) > 1 {
             lines.push(format!("{title}  {}", paint(FAINT, counts(now))));
         }
     }
-    if phase(now) != Phase::Unfinished && before.is_none_or(|before| phase(before) == Phase::Unfinished) {
+    if over && before.is_none_or(|before| !is_terminal(before)) {
         lines.push(end(&title, now));
     }
     lines
@@ -184,14 +155,14 @@ pub(crate) fn counts(execution: &Execution) -> String {
 /// The last line of a run.
 fn end(title: &str, execution: &Execution) -> String {
     let phase = phase(execution);
-    let mut line = format!("{title}  {}", paint(phase.style(), state(execution)));
+    let mut line = format!("{title}  {}", paint(style(phase), state(execution)));
     if let Some(took) = took(execution, Timestamp::UNIX_EPOCH) {
         line = format!("{line} after {}", duration(took));
     }
     let result = execution.status.as_ref().and_then(|status| status.result.as_deref()).unwrap_or_default();
     match phase {
         Phase::Succeeded => said(&line, &one_line(result)),
-        Phase::Unfinished | Phase::Cancelled | Phase::Failed => said(&line, &message(execution)),
+        _ => said(&line, &message(execution)),
     }
 }
 
@@ -288,13 +259,15 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_cancelled_run_is_neither_success_nor_failure() {
-        assert_eq!(phase(&execution("False", "Cancelled", "", [0, 0, 0, 0])), Phase::Cancelled);
-        assert_eq!(phase(&execution("False", "TaskTimeout", "", [0, 0, 1, 0])), Phase::Failed);
-        assert_eq!(phase(&execution("Unknown", "Cancelling", "", [1, 0, 0, 0])), Phase::Unfinished);
+    fn stopping_is_told() {
         let cancelling = execution("Unknown", "Cancelling", "", [1, 0, 0, 0]);
         let running = execution("Unknown", "Running", "", [1, 0, 0, 0]);
         assert_eq!(plain(changes(Some(&running), &cancelling)), ["resize-abc  Cancelling"]);
+        let cancelled = execution("False", "Cancelled", "on request", [0, 0, 0, 0]);
+        assert_eq!(
+            plain(changes(Some(&cancelling), &cancelled)),
+            ["resize-abc  Cancelled after 4.0s: on request"]
+        );
     }
 
     #[test]
@@ -302,7 +275,6 @@ pub(crate) mod tests {
         let mut bare = execution("Unknown", "Pending", "", [0, 0, 0, 0]);
         bare.status = None;
         assert_eq!((state(&bare).as_str(), tasks(&bare).as_str()), ("Pending", "0/3"));
-        assert_eq!(phase(&bare), Phase::Unfinished);
         assert_eq!(took(&bare, Timestamp::UNIX_EPOCH), None);
     }
 }

@@ -27,6 +27,11 @@ impl Rows {
         self.rows.push(row);
     }
 
+    /// Whether nothing was added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Makes every column at least as wide as in a table that was printed before, so that the two line up.
     pub(crate) fn widen(&mut self, floor: &[u16]) {
         self.floor = floor.to_vec();
