@@ -12,12 +12,14 @@
 mod apply;
 mod body;
 mod codec;
+mod discovery;
 mod kinds;
 mod kubelet;
 mod metadata;
 mod namespaces;
 mod negotiate;
 mod objects;
+mod openapi;
 mod patch;
 mod query;
 mod refusal;

@@ -3,6 +3,7 @@
 use axum::response::IntoResponse;
 use axum::response::Response;
 use http::HeaderMap;
+use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 use http::header;
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use crate::local::server::Inner;
 use crate::local::server::body;
+use crate::local::server::discovery;
 use crate::local::server::refusal::Refusal;
 use crate::local::server::respond;
 
@@ -42,8 +44,12 @@ fn version() -> Value {
     })
 }
 
-fn discover(_server: &Inner, _path: &str, _headers: &HeaderMap) -> Option<Response> {
-    None
+fn discover(server: &Inner, path: &str, headers: &HeaderMap) -> Option<Response> {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let (document, content_type) = discovery::document(&server.kinds, path, accept)?;
+    let mut response = respond::document(&document);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    Some(response)
 }
 
 /// Reviews about the caller: everybody who reaches a local server is its owner.

@@ -20,6 +20,7 @@ use crate::local::server::selector::Selectable;
 use crate::local::server::table::Column;
 
 pub(super) use self::definitions::Definitions;
+pub(super) use self::definitions::REFERENCE;
 pub(super) use self::definitions::name_of;
 
 /// Why a registry could not be built. Every one of these is a mistake in a definition that was handed in.
