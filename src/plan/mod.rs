@@ -7,21 +7,35 @@
 //! | `identity` | which events are the same, and what a run is called |
 //! | `execution` | (Job, event) → the Execution to create |
 //! | `files`, `task_set`, `environment` | Execution → `ConfigMap` and `batch/v1` Job |
+//! | `run` | (Execution, task set, Pods, now) → the next step |
+//! | `start`, `progress`, `verdict` | has it started, how far is it, how did it end |
+//! | `standing`, `phase`, `notice` | what the status says, and what is reported |
 
 mod attempt;
 mod environment;
 mod execution;
 mod files;
 mod identity;
+mod indexes;
+mod notice;
 mod ownership;
 mod phase;
+mod progress;
+mod run;
+mod standing;
+mod start;
 mod task_set;
+mod verdict;
 
 pub use attempt::Attempt;
 pub use environment::MAX_EVENT_ENVIRONMENT;
 pub use execution::{Planned, Refusal, digest, from_event, manual};
 pub use files::{MAX_SIZE as MAX_EVENT_FILES, files};
 pub use identity::{Identity, base32};
+pub use notice::Notice;
 pub use ownership::{owns, selector};
 pub use phase::{Phase, is_terminal, phase};
+pub use progress::MAX_FAILED_TASKS;
+pub use run::{NAME_TAKEN, Observed, Plan, Tasks, Template, refused, run};
+pub use start::DEFAULT_START_DEADLINE_SECONDS;
 pub use task_set::task_set;

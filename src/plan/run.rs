@@ -1,0 +1,264 @@
+//! The next step of a run: (Execution, its Job, task set, Pods, now) → [`Plan`].
+//!
+//! The function starts from the world each time and knows nothing of what it said before, except what the status
+//! keeps: that the tasks were made once (`Starting` and everything after it), and that the run has ended, which is for
+//! good. The order in which a plan is to be applied is the order of its fields; a crash between two of them is mended by
+//! planning again.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::batch::v1 as batchv1;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::attempt::Attempt;
+use super::notice::Notice;
+use super::phase::{Phase, phase};
+use super::progress::Progress;
+use super::start::{self, Start};
+use super::verdict::{Verdict, tasks};
+use super::{files, ownership, standing, task_set};
+use crate::api::{Execution, ExecutionStatus, Reason};
+
+/// Annotation on a task set that we stopped: the reason, a blank, and the message. It tells our stop from a queue's
+/// that holds the task set back, and keeps the reason over a crash.
+const ANNOTATION_STOPPED: &str = "run.kakehi.dev/stopped";
+
+/// What a step is planned from.
+#[derive(Debug, Clone, Copy)]
+pub struct Observed<'a> {
+    /// The run.
+    pub execution: &'a Execution,
+    /// What its Job says about starting.
+    pub template: Template,
+    /// The `batch/v1` Job of its name. That there is none must be certain where the status says that there was one.
+    pub task_set: Option<&'a batchv1::Job>,
+    /// Its Pods.
+    pub pods: &'a [Arc<Pod>],
+    /// Whether the Pods were listed just now, and are not from a cache that may lag behind the task set.
+    pub pods_are_fresh: bool,
+}
+
+/// What the Job of a run says about starting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Template {
+    /// Go.
+    Active,
+    /// Not now.
+    Suspended,
+    /// It does not exist any more, or is being deleted.
+    Gone,
+}
+
+/// What to do, in this order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// The cache lags behind: list the Pods and plan again. Nothing else is in such a plan.
+    pub look_again: bool,
+    /// Make the tasks.
+    pub create: Option<Box<Tasks>>,
+    /// Stop the tasks: a merge patch for the `batch/v1` Job.
+    pub stop: Option<Value>,
+    /// Write this status; absent if it would say what it says now.
+    pub status: Option<Box<ExecutionStatus>>,
+    /// Report this once the status is written.
+    pub notice: Option<Notice>,
+    /// Plan again at that time, should nothing happen before.
+    pub wake: Option<Timestamp>,
+}
+
+/// The objects that carry the tasks of a run, in the order in which they are created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tasks {
+    /// The event's files, where there is an event.
+    pub files: Option<ConfigMap>,
+    /// The `batch/v1` Job.
+    pub task_set: batchv1::Job,
+}
+
+/// The next step of a run.
+pub fn run(observed: &Observed<'_>, now: Timestamp) -> Plan {
+    let execution = observed.execution;
+    let phase = phase(execution);
+    if phase.is_terminal() || execution.metadata.deletion_timestamp.is_some() {
+        return Plan::default();
+    }
+    match observed.task_set {
+        Some(task_set) if ownership::owns(execution, &task_set.metadata) => {
+            tasks_exist(observed, task_set, now)
+        }
+        Some(_) if !tasks_were_made(phase) => refused(execution, NAME_TAKEN, now),
+        Some(_) | None => tasks_are_missing(observed, phase, now),
+    }
+}
+
+/// Why a run cannot go on when its name belongs to somebody else.
+pub const NAME_TAKEN: &str = "an object of this name exists and belongs to something else";
+
+/// The end of a run whose tasks the API server does not accept.
+pub fn refused(execution: &Execution, message: &str, now: Timestamp) -> Plan {
+    end(execution, None, &Verdict::failed(Reason::Refused, message, now))
+}
+
+fn tasks_were_made(phase: Phase) -> bool {
+    match phase {
+        Phase::Starting | Phase::Running | Phase::Cancelling => true,
+        Phase::Pending | Phase::Queued => false,
+        Phase::Succeeded | Phase::Failed | Phase::Cancelled => {
+            unreachable!("a run that ended is not planned")
+        }
+    }
+}
+
+fn tasks_are_missing(observed: &Observed<'_>, phase: Phase, now: Timestamp) -> Plan {
+    let execution = observed.execution;
+    if execution.spec.cancelled {
+        let verdict = Verdict::failed(Reason::Cancelled, "cancelled on request", now);
+        return end(execution, None, &verdict);
+    }
+    if tasks_were_made(phase) {
+        let message = "the batch/v1 Job was deleted by somebody else";
+        return end(execution, None, &Verdict::failed(Reason::JobLost, message, now));
+    }
+    match observed.template {
+        Template::Gone => {
+            let message = format!("job {} was deleted before the run started", execution.spec.job.name);
+            end(execution, None, &Verdict::failed(Reason::JobNotFound, message, now))
+        }
+        Template::Suspended => {
+            let message = format!("job {} is suspended", execution.spec.job.name);
+            status_only(execution, standing::waiting(execution, Reason::Queued, &message, now))
+        }
+        Template::Active => match files::files(execution) {
+            Err(error) => refused(execution, &format!("the event of this run is no event: {error}"), now),
+            Ok(files) => {
+                let tasks = Tasks { files, task_set: task_set::task_set(execution) };
+                let message = "the tasks wait for their Pods";
+                let status = standing::waiting(execution, Reason::Starting, message, now);
+                Plan { create: Some(Box::new(tasks)), ..status_only(execution, status) }
+            }
+        },
+    }
+}
+
+fn tasks_exist(observed: &Observed<'_>, task_set: &batchv1::Job, now: Timestamp) -> Plan {
+    let execution = observed.execution;
+    let attempts = attempts(task_set, observed.pods);
+    let progress = Progress::of(execution, task_set, &attempts);
+    let verdict =
+        Verdict::of(execution, task_set, &progress).or_else(|| stopped(execution, task_set, &progress, now));
+    if let Some(verdict) = verdict {
+        if progress.incomplete && !observed.pods_are_fresh {
+            return Plan { look_again: true, ..Plan::default() };
+        }
+        return end(execution, Some(&progress), &verdict);
+    }
+    if execution.spec.cancelled {
+        let stop = (!is_stopped(task_set)).then(|| stop(Reason::Cancelled, "cancelled on request"));
+        let status = standing::cancelling(execution, &progress, now);
+        return Plan { stop, ..status_only(execution, status) };
+    }
+    match start::start(execution, task_set, &progress, &attempts, now) {
+        Start::Held => {
+            let message = "the batch/v1 Job is suspended by a queue";
+            let status =
+                standing::progressing(execution, &progress, (Reason::Queued, message.to_owned()), now);
+            status_only(execution, status)
+        }
+        Start::Waiting { until, obstacle } => {
+            let why = obstacle.unwrap_or((Reason::Starting, "the tasks wait for their Pods".to_owned()));
+            let status = standing::progressing(execution, &progress, why, now);
+            Plan { wake: Some(until), ..status_only(execution, status) }
+        }
+        Start::Started => {
+            let message = format!("{} of {} done", progress.done(), tasks(progress.total));
+            status_only(
+                execution,
+                standing::progressing(execution, &progress, (Reason::Running, message), now),
+            )
+        }
+        Start::Late { reason, message } => {
+            let verdict = Verdict::failed(reason, message, now);
+            let stop = stop(verdict.reason, &verdict.message);
+            Plan { stop: Some(stop), ..end(execution, Some(&progress), &verdict) }
+        }
+    }
+}
+
+/// The Pods of that very task set, not of one of the same name before it.
+fn attempts<'a>(task_set: &batchv1::Job, pods: &'a [Arc<Pod>]) -> Vec<Attempt<'a>> {
+    let uid = task_set.metadata.uid.as_deref();
+    let is_mine = |pod: &&Arc<Pod>| {
+        let mut owners = pod.metadata.owner_references.iter().flatten();
+        owners.any(|owner| owner.controller == Some(true) && Some(owner.uid.as_str()) == uid)
+    };
+    pods.iter().filter(is_mine).map(|pod| Attempt::of(pod)).collect()
+}
+
+/// The end of a run that we stopped, once nothing of it runs any more.
+fn stopped(
+    execution: &Execution,
+    task_set: &batchv1::Job,
+    progress: &Progress,
+    now: Timestamp,
+) -> Option<Verdict> {
+    let (reason, message) = stop_of(task_set)?;
+    if reason != Reason::Cancelled {
+        // Nothing had started, so there is nothing to wait for.
+        return Some(Verdict::failed(reason, message, now));
+    }
+    if !execution.spec.cancelled || !is_quiet(task_set) {
+        return None;
+    }
+    // The last task may have succeeded while it was asked to stop.
+    let verdict = if progress.succeeded == progress.total { Verdict::succeeded } else { Verdict::cancelled };
+    Some(verdict(progress, Time(now)))
+}
+
+/// Whether the Job controller has seen the suspension and every Pod is gone.
+fn is_quiet(task_set: &batchv1::Job) -> bool {
+    task_set.status.as_ref().is_some_and(|status| {
+        let mut conditions = status.conditions.iter().flatten();
+        let suspended =
+            conditions.any(|condition| condition.type_ == "Suspended" && condition.status == "True");
+        suspended && status.active.unwrap_or(0) == 0 && status.terminating.unwrap_or(0) == 0
+    })
+}
+
+fn is_stopped(task_set: &batchv1::Job) -> bool {
+    start::is_suspended(task_set) && stop_of(task_set).is_some()
+}
+
+/// The patch that stops a task set and says why.
+fn stop(reason: Reason, message: &str) -> Value {
+    json!({
+        "metadata": {"annotations": {ANNOTATION_STOPPED: format!("{reason} {message}")}},
+        "spec": {"suspend": true},
+    })
+}
+
+/// Why we stopped a task set, if we did.
+fn stop_of(task_set: &batchv1::Job) -> Option<(Reason, &str)> {
+    let text = task_set.metadata.annotations.as_ref()?.get(ANNOTATION_STOPPED)?;
+    let (word, message) = text.split_once(' ').unwrap_or((text, ""));
+    let reason = Reason::ALL.iter().find(|reason| reason.as_str() == word)?;
+    Some((*reason, message))
+}
+
+fn end(execution: &Execution, progress: Option<&Progress>, verdict: &Verdict) -> Plan {
+    status_only(execution, standing::ended(execution, progress, verdict))
+}
+
+/// A plan that writes `status` if it says anything new, and reports what changed.
+fn status_only(execution: &Execution, status: ExecutionStatus) -> Plan {
+    if execution.status.as_ref() == Some(&status) {
+        return Plan::default();
+    }
+    let notice = Notice::between(execution.status.as_ref(), &status);
+    Plan { status: Some(Box::new(status)), notice, ..Plan::default() }
+}
+
+#[cfg(test)]
+mod tests;

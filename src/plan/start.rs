@@ -1,0 +1,81 @@
+//! Whether a run got going: the start deadline, and what keeps the Pods from running.
+//!
+//! The Job controller waits for ever for a Pod whose image cannot be pulled or that no node takes. A run does not: past
+//! the deadline it ends with the Pod's own reason (contracts/cloud-run.md 5.3, item 5).
+
+use k8s_openapi::api::batch::v1 as batchv1;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::attempt::Attempt;
+use super::phase::has_started;
+use super::progress::Progress;
+use crate::api::{Execution, Reason};
+
+/// Start deadline of a template that sets none, in seconds: a day. It only makes sure that every run ends, so it leaves
+/// room for a long backlog on a small machine.
+pub const DEFAULT_START_DEADLINE_SECONDS: i64 = 86_400;
+
+/// Whether a run got going.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Start {
+    /// A task has started.
+    Started,
+    /// The task set is suspended, and not by us: a queue such as Kueue holds it. The deadline does not run.
+    Held,
+    /// None has, and the deadline is not reached.
+    Waiting {
+        /// The deadline.
+        until: Timestamp,
+        /// What is in the way.
+        obstacle: Option<(Reason, String)>,
+    },
+    /// None has, and the deadline has passed.
+    Late {
+        /// The Pod's reason.
+        reason: Reason,
+        /// What happened, for people.
+        message: String,
+    },
+}
+
+pub(super) fn start(
+    execution: &Execution,
+    task_set: &batchv1::Job,
+    progress: &Progress,
+    attempts: &[Attempt<'_>],
+    now: Timestamp,
+) -> Start {
+    let known = execution.status.as_ref().is_some_and(|status| has_started(&status.conditions));
+    if known || progress.has_run || progress.done() > 0 {
+        return Start::Started;
+    }
+    if is_suspended(task_set) {
+        return Start::Held;
+    }
+    let obstacle = attempts
+        .iter()
+        .filter_map(|attempt| Some((attempt.index(), attempt.obstacle()?)))
+        .min_by_key(|(index, _)| *index);
+    let obstacle = obstacle.map(|(_, obstacle)| obstacle);
+    let seconds =
+        execution.spec.template.spec.start_deadline_seconds.unwrap_or(DEFAULT_START_DEADLINE_SECONDS);
+    let until = since(task_set, now).saturating_add(SignedDuration::from_secs(seconds));
+    let until = until.unwrap_or(Timestamp::MAX);
+    if now < until {
+        return Start::Waiting { until, obstacle };
+    }
+    let (reason, why) = obstacle
+        .unwrap_or((Reason::StartDeadlineExceeded, "its Pods did not say what they wait for".to_owned()));
+    Start::Late { reason, message: format!("no task started within {seconds} s: {why}") }
+}
+
+/// When the clock of the start deadline began: with the task set, or when it was resumed (the Job controller sets its
+/// start time anew then).
+fn since(task_set: &batchv1::Job, now: Timestamp) -> Timestamp {
+    let started = task_set.status.as_ref().and_then(|status| status.start_time.as_ref());
+    started.or(task_set.metadata.creation_timestamp.as_ref()).map_or(now, |time| time.0)
+}
+
+pub(super) fn is_suspended(task_set: &batchv1::Job) -> bool {
+    task_set.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true))
+}
