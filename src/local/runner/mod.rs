@@ -5,6 +5,7 @@ mod directory;
 #[cfg(test)]
 mod fixtures;
 mod launch;
+mod logs;
 mod node;
 mod state;
 mod status;
