@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::local::runner::directory::PodDirectory;
+use crate::local::runner::directory::{self, PodDirectory};
+use crate::local::runner::logs::LogIndex;
 use crate::local::runner::process;
-use crate::local::runner::state::Exit;
+use crate::local::runner::state::{Exit, Verdict};
 
 /// Who a Pod's directory belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,15 +24,7 @@ pub(super) struct Identity {
     pub(super) started_at: Timestamp,
     /// The Pod is doomed, whatever its processes answer: written before they are stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) verdict: Option<Doom>,
-}
-
-/// A verdict as it is kept; the reasons are few and come back as constants.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Doom {
-    pub(super) reason: String,
-    pub(super) message: String,
-    pub(super) disruption: bool,
+    pub(super) verdict: Option<Verdict>,
 }
 
 /// One attempt of a container.
@@ -69,10 +62,32 @@ pub(super) fn last_attempt(directory: &PodDirectory, container: &str) -> Option<
     read(&directory.record(container, last)).map(|attempt| (last, attempt))
 }
 
+/// Takes over what a former run left: kills its processes and makes its logs known. Returns the Pods that have a directory. Blocks.
+pub(super) fn take_over(root: &Path, logs: &LogIndex) -> io::Result<Vec<String>> {
+    let pods = directory::pods(root);
+    std::fs::create_dir_all(&pods)?;
+    let killed = kill_leftovers(root);
+    if killed > 0 {
+        tracing::warn!(killed, "processes of a former run were still there");
+    }
+    let uids = names(&pods);
+    for uid in &uids {
+        let directory = PodDirectory::new(root, uid);
+        let Some(identity) = read::<Identity>(&directory.identity()) else { continue };
+        let containers = names(&directory.containers()).into_iter().map(|name| {
+            let attempt = last_attempt(&directory, &name).map(|(number, _)| number);
+            (name, attempt)
+        });
+        logs.add((&identity.namespace, &identity.name), uid, &directory, containers);
+    }
+    Ok(uids)
+}
+
 /// Kills what a former run left behind: marked processes, and recorded ones that lost their mark. Blocks.
-pub(super) fn kill_leftovers(pods: &Path) -> usize {
-    let mut killed = process::kill_marked(pods);
-    for directory in directories(pods) {
+fn kill_leftovers(root: &Path) -> usize {
+    let pods = directory::pods(root);
+    let mut killed = process::kill_marked(&pods);
+    for directory in names(&pods).iter().map(|uid| PodDirectory::new(root, uid)) {
         for container in names(&directory.containers()) {
             let Some((_, attempt)) = last_attempt(&directory, &container) else { continue };
             let Attempt { pid, start: Some(start), exit: None, .. } = attempt else { continue };
@@ -83,16 +98,6 @@ pub(super) fn kill_leftovers(pods: &Path) -> usize {
         }
     }
     killed
-}
-
-/// The Pods that have a directory, by uid. Blocks.
-pub(super) fn uids(pods: &Path) -> Vec<String> {
-    names(pods)
-}
-
-fn directories(pods: &Path) -> impl Iterator<Item = PodDirectory> {
-    let root = pods.parent().unwrap_or(pods).to_owned();
-    names(pods).into_iter().map(move |uid| PodDirectory::new(&root, &uid))
 }
 
 fn names(path: &Path) -> Vec<String> {
@@ -118,7 +123,7 @@ mod tests {
     fn a_record_is_read_back() {
         let root = tempfile::tempdir().unwrap();
         let directory = directory(root.path());
-        let verdict = Some(Doom { reason: "X".to_owned(), message: "m".to_owned(), disruption: true });
+        let verdict = Some(Verdict { reason: "X".to_owned(), message: "m".to_owned(), disruption: true });
         let identity = Identity {
             namespace: "ns".to_owned(),
             name: "p".to_owned(),
@@ -127,7 +132,12 @@ mod tests {
         };
         write(&directory.identity(), &identity).unwrap();
         assert_eq!(read::<Identity>(&directory.identity()), Some(identity));
-        assert_eq!(uids(&root.path().join("pods")), ["u-1"]);
+        let logs = LogIndex::default();
+        assert_eq!(take_over(root.path(), &logs).unwrap(), ["u-1"]);
+        assert!(logs.find("ns", "p", "main", false).is_err(), "it was never started");
+        write(&directory.record("main", 3), &attempt(1, None)).unwrap();
+        take_over(root.path(), &logs).unwrap();
+        assert_eq!(logs.find("ns", "p", "main", false).unwrap().path, directory.log("main", 3));
     }
 
     #[test]
@@ -148,7 +158,6 @@ mod tests {
         let directory = directory(root.path());
         std::fs::write(directory.record("main", 0), "{\"pid\": 1").unwrap();
         assert_eq!(last_attempt(&directory, "main"), None);
-        assert_eq!(uids(&root.path().join("nothing")), [""; 0]);
     }
 
     #[cfg(target_os = "linux")]
@@ -157,17 +166,16 @@ mod tests {
         use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
         let root = tempfile::tempdir().unwrap();
         let directory = directory(root.path());
-        let pods = root.path().join("pods");
         let mut child = std::process::Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let start = process::start_ticks(pid).unwrap();
 
         write(&directory.record("main", 0), &attempt(pid, Some(start + 1))).unwrap();
-        assert_eq!(kill_leftovers(&pods), 0, "the number was reused by a stranger");
+        assert_eq!(kill_leftovers(root.path()), 0, "the number was reused by a stranger");
         assert!(child.try_wait().unwrap().is_none());
 
         write(&directory.record("main", 0), &attempt(pid, Some(start))).unwrap();
-        assert_eq!(kill_leftovers(&pods), 1);
+        assert_eq!(kill_leftovers(root.path()), 1);
         assert_eq!(child.wait().unwrap().signal(), Some(9));
     }
 }

@@ -61,9 +61,9 @@ impl ContainerState {
 }
 
 /// Why a Pod failed although its containers may say otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Verdict {
-    pub(super) reason: &'static str,
+    pub(super) reason: String,
     pub(super) message: String,
     /// It was not the Pod's fault: Jobs may ignore this failure (`DisruptionTarget`).
     pub(super) disruption: bool,
@@ -198,7 +198,11 @@ pub(super) mod tests {
     #[test]
     fn a_verdict_counts_more_than_exit_codes_but_only_at_the_end() {
         let mut pod = state(vec![], vec![running()]);
-        pod.verdict = Some(Verdict { reason: "DeadlineExceeded", message: String::new(), disruption: false });
+        pod.verdict = Some(Verdict {
+            reason: "DeadlineExceeded".to_owned(),
+            message: String::new(),
+            disruption: false,
+        });
         assert_eq!(pod.phase(), "Running");
         pod.main = vec![exited(0)];
         pod.finished = true;

@@ -15,9 +15,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
-pub(super) use crate::local::runner::launch::mounts::Mount;
+use crate::local::runner::launch::mounts::Mount;
 pub(super) use crate::local::runner::launch::sources::{Reference, SourceKind, Sources, references};
 pub(super) use crate::local::runner::launch::volumes::{FilePlan, VolumePlan};
 
@@ -111,10 +111,21 @@ pub(super) fn plan(
     host: &Host,
     directory: &PodDirectory,
 ) -> Result<Launch, Refusal> {
+    let spec = check(pod)?;
+    let init = spec.init_containers.as_deref().unwrap_or_default();
+    let volumes = volumes::plan(pod, sources, &host.node)?;
+    let planner = Planner { pod, sources, host, directory, volumes: &volumes };
+    let init = init.iter().map(|container| planner.container(container)).collect::<Result<_, _>>()?;
+    let main =
+        spec.containers.iter().map(|container| planner.container(container)).collect::<Result<_, _>>()?;
+    Ok(Launch { volumes, init, main })
+}
+
+/// Refuses what can never work, which is told before anything is waited for.
+pub(super) fn check(pod: &Pod) -> Result<&PodSpec, Refusal> {
     let Some(spec) = &pod.spec else {
         return Err(Refusal::invalid("InvalidPod", "the Pod has no spec".to_owned()));
     };
-    // What can never work is said before what may still appear.
     let init = spec.init_containers.as_deref().unwrap_or_default();
     for container in init.iter().chain(&spec.containers) {
         command_is_given(container)?;
@@ -122,12 +133,7 @@ pub(super) fn plan(
     if init.iter().any(|container| container.restart_policy.as_deref() == Some("Always")) {
         return Err(Refusal::unsupported("sidecar containers (init containers with restartPolicy: Always)"));
     }
-    let volumes = volumes::plan(pod, sources, &host.node)?;
-    let planner = Planner { pod, sources, host, directory, volumes: &volumes };
-    let init = init.iter().map(|container| planner.container(container)).collect::<Result<_, _>>()?;
-    let main =
-        spec.containers.iter().map(|container| planner.container(container)).collect::<Result<_, _>>()?;
-    Ok(Launch { volumes, init, main })
+    Ok(spec)
 }
 
 fn command_is_given(container: &Container) -> Result<(), Refusal> {

@@ -15,7 +15,7 @@ pub(in crate::local::runner) enum SourceKind {
 
 impl SourceKind {
     /// As Kubernetes writes it in messages.
-    pub(super) fn word(self) -> &'static str {
+    pub(in crate::local::runner) fn word(self) -> &'static str {
         match self {
             Self::ConfigMap => "configmap",
             Self::Secret => "secret",

@@ -2,11 +2,13 @@
 //!
 //! Files, not the store: output is large, append-only and nobody watches it by revision.
 
+mod index;
 mod line;
 mod reader;
 mod select;
 mod writer;
 
+pub(super) use crate::local::runner::logs::index::{LogIndex, NoLog};
 pub(super) use crate::local::runner::logs::reader::{LogReader, LogSource};
 pub(super) use crate::local::runner::logs::select::LogOptions;
-pub(super) use crate::local::runner::logs::writer::{LogWriter, Progress};
+pub(super) use crate::local::runner::logs::writer::LogWriter;

@@ -204,7 +204,7 @@ mod tests {
     /// Writes a log with the given output, which is complete when this returns.
     async fn written(dir: &Path, max: u64, output: &str) -> LogSource {
         let path = dir.join("0.log");
-        let mut writer = LogWriter::create(path.clone(), max).await.unwrap();
+        let mut writer = LogWriter::create(path.clone(), max).unwrap();
         let live = Some(writer.progress());
         let (mut input, pipe) = tokio::io::duplex(256);
         let feed = async {
@@ -253,7 +253,7 @@ mod tests {
     async fn a_follower_sees_every_line_until_the_container_ends() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
-        let mut writer = LogWriter::create(path.clone(), 10 << 20).await.unwrap();
+        let mut writer = LogWriter::create(path.clone(), 10 << 20).unwrap();
         let source = LogSource { path, live: Some(writer.progress()) };
         let (mut input, pipe) = tokio::io::duplex(64);
         let follow = LogOptions { follow: true, ..LogOptions::default() };
@@ -274,7 +274,7 @@ mod tests {
     async fn a_follower_goes_on_through_rotations() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
-        let mut writer = LogWriter::create(path.clone(), 500).await.unwrap();
+        let mut writer = LogWriter::create(path.clone(), 500).unwrap();
         let source = LogSource { path, live: Some(writer.progress()) };
         let follow = LogOptions { follow: true, ..LogOptions::default() };
         let mut reader = LogReader::open(source, &follow).await.unwrap();
@@ -306,7 +306,7 @@ mod tests {
     async fn the_limit_ends_a_follower() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
-        let writer = LogWriter::create(path.clone(), 1 << 20).await.unwrap();
+        let writer = LogWriter::create(path.clone(), 1 << 20).unwrap();
         std::fs::write(&path, "2026-01-01T00:00:01Z stdout F hello\n").unwrap();
         let source = LogSource { path, live: Some(writer.progress()) };
         let options = LogOptions { follow: true, limit: Some(3), ..LogOptions::default() };

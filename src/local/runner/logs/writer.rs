@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use tokio::fs::{File, OpenOptions};
+use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
@@ -44,9 +44,9 @@ pub(in crate::local::runner) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Creates the file of a new attempt.
-    pub(in crate::local::runner) async fn create(path: PathBuf, max: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).write(true).truncate(true).open(&path).await?;
+    /// Creates the file of a new attempt, to be rotated at `max` bytes. Blocks.
+    pub(in crate::local::runner) fn create(path: PathBuf, max: u64) -> io::Result<Self> {
+        let file = File::from_std(std::fs::File::create(&path)?);
         Ok(Self { path, file, size: 0, max, progress: watch::Sender::new(Progress::default()) })
     }
 
@@ -109,7 +109,7 @@ impl LogWriter {
 
     async fn rotate(&mut self) -> io::Result<()> {
         tokio::fs::rename(&self.path, rotated(&self.path)).await?;
-        self.file = OpenOptions::new().create(true).write(true).truncate(true).open(&self.path).await?;
+        self.file = File::create(&self.path).await?;
         self.size = 0;
         self.progress.send_modify(|progress| progress.generation += 1);
         Ok(())
@@ -147,7 +147,7 @@ mod tests {
     async fn both_outputs_end_up_in_one_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
-        let mut writer = LogWriter::create(path.clone(), 1 << 20).await.unwrap();
+        let mut writer = LogWriter::create(path.clone(), 1 << 20).unwrap();
         let progress = writer.progress();
         writer.copy(&b"a\nb"[..], &b"c\n"[..]).await;
         let mut found = texts(&path);
@@ -160,7 +160,7 @@ mod tests {
     async fn a_log_keeps_two_files_of_bounded_size_and_the_newest_lines() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
-        let mut writer = LogWriter::create(path.clone(), 1000).await.unwrap();
+        let mut writer = LogWriter::create(path.clone(), 1000).unwrap();
         let progress = writer.progress();
         let (mut input, output) = tokio::io::duplex(64);
         let feed = async {

@@ -113,7 +113,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, log) = (dir.path().join("termination-log"), dir.path().join("0.log"));
         let output: String = (0..200).map(|number| format!("{number}\n")).collect();
-        LogWriter::create(log.clone(), 1 << 20).await.unwrap().copy(output.as_bytes(), &b""[..]).await;
+        LogWriter::create(log.clone(), 1 << 20).unwrap().copy(output.as_bytes(), &b""[..]).await;
         let said = message(&file, Some(&log)).await.unwrap();
         assert!(said.starts_with("120\n") && said.ends_with("199\n"), "{said}");
         std::fs::write(&file, "own words").unwrap();
@@ -125,7 +125,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("0.log");
         let output = format!("{}the end", "x".repeat(100_000));
-        LogWriter::create(log.clone(), 1 << 20).await.unwrap().copy(output.as_bytes(), &b""[..]).await;
+        LogWriter::create(log.clone(), 1 << 20).unwrap().copy(output.as_bytes(), &b""[..]).await;
         let said = message(&dir.path().join("none"), Some(&log)).await.unwrap();
         assert_eq!(said.len(), 2048);
         assert!(said.ends_with("xthe end"));

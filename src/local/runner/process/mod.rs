@@ -26,7 +26,7 @@ pub(super) type Stop = watch::Receiver<Option<Instant>>;
 
 /// A command that could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start {program:?} in {directory}: {source}")]
+#[error("cannot start {program:?} in {directory}")]
 pub(super) struct StartError {
     program: OsString,
     directory: String,
@@ -42,6 +42,11 @@ impl StartError {
             _ => 128,
         }
     }
+
+    /// The whole story in one line, for the Pod's status.
+    pub(super) fn sentence(&self) -> String {
+        format!("{self}: {}", self.source)
+    }
 }
 
 /// A running process and its group.
@@ -49,8 +54,7 @@ impl StartError {
 pub(super) struct Process {
     child: Child,
     pid: i32,
-    pub(super) stdout: Option<ChildStdout>,
-    pub(super) stderr: Option<ChildStderr>,
+    outputs: Option<(ChildStdout, ChildStderr)>,
 }
 
 impl Process {
@@ -79,8 +83,13 @@ impl Process {
             .spawn()
             .map_err(failed)?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        Ok(Self { child, pid, stdout, stderr })
+        let outputs = child.stdout.take().zip(child.stderr.take());
+        Ok(Self { child, pid, outputs })
+    }
+
+    /// Standard output and standard error; given away once.
+    pub(super) fn outputs(&mut self) -> Option<(ChildStdout, ChildStderr)> {
+        self.outputs.take()
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -176,7 +185,7 @@ mod tests {
     async fn output(launch: &ContainerLaunch, work: &Path) -> (String, (i32, Option<i32>)) {
         let mut process = Process::start(launch, work).unwrap();
         let mut text = String::new();
-        process.stdout.take().unwrap().read_to_string(&mut text).await.unwrap();
+        process.outputs().unwrap().0.read_to_string(&mut text).await.unwrap();
         let (_keep, mut stop) = watch::channel(None);
         (text, code(process.wait(&mut stop).await.unwrap()))
     }
@@ -221,7 +230,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let missing = Process::start(&launch(&["no-such-command-anywhere"]), dir.path()).unwrap_err();
         assert_eq!(missing.code(), 127);
-        assert!(missing.to_string().contains("no-such-command-anywhere"), "{missing}");
+        let sentence = missing.sentence();
+        assert!(sentence.contains("no-such-command-anywhere") && sentence.contains("PATH"), "{sentence}");
         let plain = dir.path().join("plain");
         std::fs::write(&plain, "text").unwrap();
         let refused = Process::start(&launch(&[plain.to_str().unwrap()]), dir.path()).unwrap_err();
@@ -235,7 +245,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done";
         let mut process = Process::start(&launch(&["sh", "-c", script]), dir.path()).unwrap();
-        let mut stdout = process.stdout.take().unwrap();
+        let mut stdout = process.outputs().unwrap().0;
         let mut ready = [0; 6];
         stdout.read_exact(&mut ready).await.unwrap();
         let (stopper, mut stop) = watch::channel(None);
@@ -251,7 +261,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script = "trap '' TERM; echo ready; while :; do sleep 0.01; done";
         let mut process = Process::start(&launch(&["sh", "-c", script]), dir.path()).unwrap();
-        let mut stdout = process.stdout.take().unwrap();
+        let mut stdout = process.outputs().unwrap().0;
         let mut ready = [0; 6];
         stdout.read_exact(&mut ready).await.unwrap();
         let (stopper, mut stop) = watch::channel(None);
@@ -270,7 +280,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // The pipe stays open as long as the child in the background lives: the read below would never end.
         let mut process = Process::start(&launch(&["sh", "-c", "sleep 1000 & echo up"]), dir.path()).unwrap();
-        let mut stdout = process.stdout.take().unwrap();
+        let mut stdout = process.outputs().unwrap().0;
         let (_keep, mut stop) = watch::channel(None);
         assert_eq!(code(process.wait(&mut stop).await.unwrap()), (0, None));
         let mut text = String::new();

@@ -180,7 +180,8 @@ mod tests {
     fn a_disruption_is_a_condition_of_its_own() {
         let mut pod = state(vec![], vec![exited(143), exited(143)]);
         pod.finished = true;
-        let verdict = |disruption| Verdict { reason: "Terminated", message: "m".to_owned(), disruption };
+        let verdict =
+            |disruption| Verdict { reason: "Terminated".to_owned(), message: "m".to_owned(), disruption };
         pod.verdict = Some(verdict(false));
         assert_eq!(said(&pod).len(), 5);
         pod.verdict = Some(verdict(true));

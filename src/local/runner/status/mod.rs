@@ -28,7 +28,7 @@ pub(super) fn build(
     let assigned = pod.status.as_ref().and_then(|status| status.qos_class.clone());
     PodStatus {
         phase: Some(state.phase().to_owned()),
-        reason: verdict.map(|verdict| verdict.reason.to_owned()),
+        reason: verdict.map(|verdict| verdict.reason.clone()),
         message: verdict.map(|verdict| verdict.message.clone()),
         conditions: Some(conditions::conditions(pod, state, previous, now)),
         init_container_statuses: (!init.is_empty()).then(|| statuses(init, &state.init, true)),
@@ -160,7 +160,7 @@ mod tests {
     fn a_verdict_is_told_when_nothing_runs_any_more() {
         let mut pod = state(vec![exited(0)], vec![running()]);
         let message = "too long".to_owned();
-        pod.verdict = Some(Verdict { reason: "DeadlineExceeded", message, disruption: false });
+        pod.verdict = Some(Verdict { reason: "DeadlineExceeded".to_owned(), message, disruption: false });
         assert_eq!(built(&pod)["reason"], serde_json::Value::Null);
         pod.main = vec![exited(143)];
         pod.finished = true;
