@@ -4,3 +4,4 @@ mod floors;
 mod generated;
 mod kubeapi;
 mod support;
+mod workload;
