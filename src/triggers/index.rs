@@ -243,3 +243,132 @@ impl Follower<Namespace> for Namespaces {
 fn key(object: &impl ResourceExt) -> (String, String) {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+    use kube::Resource;
+    use serde_json::Value;
+    use serde_json::json;
+
+    use super::*;
+
+    fn trigger(namespace: &str, name: &str, spec: &Value) -> DeserializeGuard<Trigger> {
+        let metadata = json!({"namespace": namespace, "name": name});
+        let object = json!({"apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Trigger", "metadata": metadata, "spec": spec});
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn all(job: &str) -> Value {
+        json!({"job": {"name": job}})
+    }
+
+    fn names(set: &TriggerSet, namespace: &str) -> Vec<String> {
+        let event = Event::builder().required("1", "/s", "t").build().unwrap();
+        set.matching(namespace, &event).iter().map(|trigger| trigger.name.clone()).collect()
+    }
+
+    #[test]
+    fn a_change_touches_one_trigger_of_one_namespace() {
+        let set = TriggerSet::default();
+        let listed = vec![
+            trigger("a", "two", &all("j")),
+            trigger("a", "one", &all("j")),
+            trigger("b", "one", &all("j")),
+        ];
+        set.change(Change::Replace(listed));
+        assert_eq!(
+            (names(&set, "a"), names(&set, "b")),
+            (vec!["one".into(), "two".into()], vec!["one".into()])
+        );
+        let miss = json!({"filters": [{"exact": {"type": "other"}}], "job": {"name": "j"}});
+        set.change(Change::Apply(trigger("a", "one", &miss)));
+        assert_eq!((names(&set, "a"), names(&set, "b")), (vec!["two".into()], vec!["one".into()]));
+        set.change(Change::Delete(trigger("b", "one", &all("j"))));
+        set.change(Change::Delete(trigger("b", "never seen", &all("j"))));
+        assert_eq!((names(&set, "a").len(), names(&set, "b").len()), (1, 0));
+        set.change(Change::Replace(Vec::new()));
+        assert!(names(&set, "a").is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_that_is_read_does_not_change() {
+        let set = TriggerSet::default();
+        set.change(Change::Replace(vec![trigger("a", "one", &all("j"))]));
+        let snapshot = set.rows.read().get("a").cloned().unwrap();
+        set.change(Change::Apply(trigger("a", "two", &all("j"))));
+        assert_eq!((snapshot.len(), names(&set, "a").len()), (1, 2));
+    }
+
+    #[test]
+    fn what_cannot_be_used_matches_nothing_and_harms_nothing() {
+        let set = TriggerSet::default();
+        set.change(Change::Replace(vec![
+            trigger("a", "good", &all("j")),
+            trigger("a", "empty filter", &json!({"filters": [{}], "job": {"name": "j"}})),
+            trigger("a", "unknown dialect", &json!({"filters": [{"new": {}}], "job": {"name": "j"}})),
+            trigger("a", "no job", &json!({})),
+        ]));
+        assert_eq!(names(&set, "a"), ["good"]);
+        // A good one that becomes unreadable or is on its way out stops matching.
+        set.change(Change::Apply(trigger("a", "good", &json!(5))));
+        assert!(names(&set, "a").is_empty());
+        let mut leaving = trigger("a", "leaving", &all("j"));
+        set.change(Change::Apply(leaving.clone()));
+        assert_eq!(names(&set, "a"), ["leaving"]);
+        leaving.meta_mut().deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        set.change(Change::Apply(leaving));
+        assert!(names(&set, "a").is_empty());
+    }
+
+    #[test]
+    fn after_a_broken_watch_only_a_list_makes_current() {
+        let set = TriggerSet::default();
+        assert!(!set.is_current());
+        set.change(Change::Replace(Vec::new()));
+        assert!(set.is_current() && set.health.is_synced());
+        set.change(Change::Broken);
+        set.change(Change::Apply(trigger("a", "one", &all("j"))));
+        assert!(!set.is_current() && set.health.is_synced());
+        set.change(Change::Replace(Vec::new()));
+        assert!(set.is_current());
+    }
+
+    fn job(name: &str) -> DeserializeGuard<Job> {
+        let metadata = json!({"namespace": "a", "name": name, "managedFields": [{"manager": "m"}]});
+        let spec = json!({"template": {"spec": {"template": {"spec": {"containers": [{"name": "main"}]}}}}});
+        let object = json!({"apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job", "metadata": metadata,
+            "spec": spec, "status": {"executionCount": 5}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn jobs_are_kept_without_what_no_run_needs() {
+        let jobs = Jobs::default();
+        jobs.change(Change::Replace(vec![job("one"), job("two")]));
+        let kept = jobs.get("a", "one").unwrap();
+        assert!(kept.status.is_none() && kept.metadata.managed_fields.is_none());
+        assert!(jobs.get("b", "one").is_none());
+        jobs.change(Change::Delete(job("one")));
+        assert!(jobs.get("a", "one").is_none() && jobs.get("a", "two").is_some());
+        jobs.change(Change::Replace(Vec::new()));
+        assert!(jobs.get("a", "two").is_none());
+    }
+
+    #[test]
+    fn namespaces_come_and_go() {
+        let named = |name: &str| {
+            let mut namespace = Namespace::default();
+            namespace.metadata.name = Some(name.to_owned());
+            namespace
+        };
+        let index = Index::default();
+        index.namespaces.change(Change::Replace(vec![named("a")]));
+        index.namespaces.change(Change::Apply(named("b")));
+        index.namespaces.change(Change::Delete(named("a")));
+        assert!(!index.namespaces.contains("a") && index.namespaces.contains("b"));
+        // The others have not been listed.
+        assert!(!index.is_synced());
+    }
+}

@@ -3,5 +3,6 @@
 mod floors;
 mod generated;
 mod kubeapi;
+mod sink;
 mod support;
 mod workload;

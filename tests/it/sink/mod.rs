@@ -1,0 +1,289 @@
+//! The event receiver over a small Kubernetes in this process, with faults on demand between the two.
+
+mod answers;
+mod faults;
+mod limits;
+mod malformed;
+mod triggers;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware;
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::StatusCode;
+use http_body_util::BodyExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kakehi::api::Execution;
+use kakehi::api::Job;
+use kakehi::api::Trigger;
+use kakehi::sink::Options;
+use kakehi::sink::Sink;
+use kakehi::triggers::Triggers;
+use kube::Api;
+use kube::Client;
+use kube::api::ListParams;
+use kube::api::PostParams;
+use serde_json::Value;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
+use tower::ServiceExt;
+
+use crate::support::eventually;
+use crate::support::local;
+
+/// Namespace of the scenarios.
+pub(crate) const NAMESPACE: &str = "apps";
+
+/// What the API server does with a request instead of serving it.
+#[derive(Clone, Copy)]
+pub(crate) enum Fault {
+    /// Answers with a failure.
+    Answer(u16),
+    /// Never answers.
+    Hang,
+    /// Does what was asked and answers with a failure.
+    Lose,
+}
+
+type Rule = Arc<dyn Fn(&Request) -> Option<Fault> + Send + Sync>;
+
+/// Faults between us and the API server; none to begin with.
+#[derive(Clone, Default)]
+pub(crate) struct Faults(Arc<Mutex<Option<Rule>>>);
+
+impl Faults {
+    /// From now on, requests for which `rule` says so fail.
+    pub(crate) fn set(&self, rule: impl Fn(&Request) -> Option<Fault> + Send + Sync + 'static) {
+        *self.0.lock().unwrap() = Some(Arc::new(rule));
+    }
+
+    /// From now on, everything is served.
+    pub(crate) fn clear(&self) {
+        *self.0.lock().unwrap() = None;
+    }
+
+    fn decide(&self, request: &Request) -> Option<Fault> {
+        let rule = self.0.lock().unwrap().clone();
+        rule.and_then(|rule| rule(request))
+    }
+
+    fn before(&self, router: Router) -> Router {
+        let faults = self.clone();
+        router.layer(middleware::from_fn(move |request: Request, next: Next| {
+            let faults = faults.clone();
+            async move {
+                match faults.decide(&request) {
+                    None => next.run(request).await,
+                    Some(Fault::Hang) => std::future::pending().await,
+                    Some(Fault::Lose) => {
+                        drop(next.run(request).await);
+                        failure(504)
+                    }
+                    Some(Fault::Answer(code)) => failure(code),
+                }
+            }
+        }))
+    }
+}
+
+/// A `metav1.Status`, with words that no sender must ever see.
+fn failure(code: u16) -> Response {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "etcd secret words", "reason": "InternalError", "code": code});
+    (StatusCode::from_u16(code).unwrap(), axum::Json(status)).into_response()
+}
+
+/// A sink and the cluster that it works on.
+pub(crate) struct World {
+    /// Straight to the API server, past the faults.
+    pub(crate) client: Client,
+    pub(crate) faults: Faults,
+    pub(crate) router: Router,
+    pub(crate) triggers: Triggers,
+    /// Of the sink, not of the cluster.
+    pub(crate) shutdown: CancellationToken,
+    _cluster: local::Cluster,
+    _feeds: DropGuard,
+}
+
+/// Builds a [`World`].
+pub(crate) struct Setup {
+    options: Options,
+    warm: bool,
+    jobs: Vec<&'static str>,
+    triggers: Vec<(&'static str, Value)>,
+}
+
+/// A cluster with the namespace and nothing in it.
+pub(crate) fn setup() -> Setup {
+    Setup { options: Options::default(), warm: true, jobs: Vec::new(), triggers: Vec::new() }
+}
+
+impl Setup {
+    pub(crate) fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    pub(crate) fn job(mut self, name: &'static str) -> Self {
+        self.jobs.push(name);
+        self
+    }
+
+    pub(crate) fn trigger(mut self, name: &'static str, spec: Value) -> Self {
+        self.triggers.push((name, spec));
+        self
+    }
+
+    /// Leaves the watches unstarted.
+    pub(crate) fn cold(mut self) -> Self {
+        self.warm = false;
+        self
+    }
+
+    pub(crate) async fn start(self) -> World {
+        let cluster = local::cluster();
+        let client = cluster.client.clone();
+        let mut namespace = Namespace::default();
+        namespace.metadata.name = Some(NAMESPACE.to_owned());
+        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+        let faults = Faults::default();
+        let upstream = Client::new(faults.before(cluster.server.router()), "default");
+        let triggers = Triggers::new(upstream.clone());
+        let (shutdown, feeds) = (CancellationToken::new(), CancellationToken::new());
+        let sink = Sink::new(upstream, triggers.clone(), self.options, shutdown.clone());
+        let world = World {
+            client,
+            faults,
+            router: sink.router(),
+            triggers: triggers.clone(),
+            shutdown,
+            _cluster: cluster,
+            _feeds: feeds.clone().drop_guard(),
+        };
+        for name in self.jobs {
+            world.create_job(name).await;
+        }
+        for (name, spec) in self.triggers {
+            world.create_trigger(name, spec).await;
+        }
+        if self.warm {
+            tokio::spawn(async move { triggers.run(feeds).await });
+            eventually("the triggers are synced", async || {
+                world.triggers.is_ready().then_some(()).ok_or("cold")
+            })
+            .await;
+        }
+        world
+    }
+}
+
+impl World {
+    pub(crate) async fn create_job(&self, name: &str) -> Job {
+        let job: Job = serde_json::from_value(json!({
+            "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job", "metadata": {"name": name},
+            "spec": {"template": {"spec": {"template": {"spec": {
+                "containers": [{"name": "main", "image": "local", "command": ["true"]}]
+            }}}}},
+        }))
+        .unwrap();
+        Api::namespaced(self.client.clone(), NAMESPACE).create(&PostParams::default(), &job).await.unwrap()
+    }
+
+    pub(crate) async fn create_trigger(&self, name: &str, spec: Value) -> Trigger {
+        let trigger: Trigger = serde_json::from_value(json!({
+            "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Trigger", "metadata": {"name": name}, "spec": spec,
+        }))
+        .unwrap();
+        Api::namespaced(self.client.clone(), NAMESPACE)
+            .create(&PostParams::default(), &trigger)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn executions(&self) -> Vec<Execution> {
+        let api = Api::<Execution>::namespaced(self.client.clone(), NAMESPACE);
+        api.list(&ListParams::default()).await.unwrap().items
+    }
+
+    pub(crate) async fn send(&self, request: Request) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+
+    /// Sends the event to the Job `resize`.
+    pub(crate) async fn post_event(&self, id: &str) -> Answer {
+        self.send(event(&format!("/namespaces/{NAMESPACE}/jobs/resize"), id)).await
+    }
+
+    /// Sends the event to the namespace.
+    pub(crate) async fn publish(&self, id: &str) -> Answer {
+        self.send(event(&format!("/namespaces/{NAMESPACE}"), id)).await
+    }
+}
+
+/// What the sink said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn code(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The reason of a refusal, after a look at its form.
+    #[track_caller]
+    pub(crate) fn detail(&self) -> String {
+        assert!(self.status.is_client_error() || self.code() == 503, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        let problem = self.json();
+        assert_eq!(problem["status"], self.code());
+        let detail = problem["detail"].as_str().unwrap().to_owned();
+        assert!(!detail.is_empty() && !detail.contains("etcd"), "{detail}");
+        let retry = self.header("retry-after").is_some();
+        assert_eq!(retry, [429, 503].contains(&self.code()), "{self:?}");
+        detail
+    }
+}
+
+/// A valid event in binary mode: type `com.example.order` from `/orders`.
+pub(crate) fn event(path: &str, id: &str) -> Request {
+    Request::post(path)
+        .header("ce-specversion", "1.0")
+        .header("ce-id", id)
+        .header("ce-source", "/orders")
+        .header("ce-type", "com.example.order")
+        .header("content-type", "application/json")
+        .body(Body::from(r#"{"order":1}"#))
+        .unwrap()
+}
+
+/// A pause in which something that must not happen would have happened; for bounds, not for waiting.
+pub(crate) const SHORT: Duration = Duration::from_millis(50);
