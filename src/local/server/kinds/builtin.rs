@@ -80,7 +80,7 @@ impl Line {
             has_status: self.has_status,
             custom: false,
             read_only: self.group == "apiextensions.k8s.io",
-            schema: Schema::builtin(parser.builtin(self.definition), self.has_status),
+            schema: Schema::builtin(parser.builtin(self.definition), self.group, self.kind, self.has_status),
             columns: table::builtin_columns(self.group, self.kind),
             selectable: selectable(self.group, self.kind),
             definition: self.definition.to_owned(),

@@ -170,9 +170,16 @@ impl Call {
         Ok(())
     }
 
-    /// Takes away what the kind does not have, and says so as the client wishes.
+    /// Takes away what the kind does not have, and says so as the client wishes. What is left can be decoded.
     fn prune(&mut self, object: &mut Value) -> Result<(), Refusal> {
         let mut unknown = self.kind.schema.prune(object);
+        self.kind.schema.decode(object, &self.kind.kind).map_err(|why| {
+            Refusal::BadRequest(format!(
+                "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}",
+                kind = self.kind.kind,
+                version = self.kind.version,
+            ))
+        })?;
         if unknown.is_empty() {
             return Ok(());
         }

@@ -36,6 +36,10 @@ impl FieldError {
         Self::new(path, "FieldValueDuplicate", format!("Duplicate value: {}", shown(value)))
     }
 
+    pub(in crate::local::server) fn not_found(path: &Path<'_>, value: &Value) -> Self {
+        Self::new(path, "FieldValueNotFound", format!("Not found: {}", shown(value)))
+    }
+
     pub(in crate::local::server) fn forbidden(path: &Path<'_>, detail: &str) -> Self {
         Self::new(path, "FieldValueForbidden", with_detail("Forbidden", detail))
     }

@@ -19,7 +19,7 @@ pub(super) fn check(format: &str, text: &str, path: &Path<'_>) -> Option<FieldEr
     Some(FieldError::invalid(path, &Value::from(text), &detail))
 }
 
-fn holds(format: &str, text: &str) -> bool {
+pub(super) fn holds(format: &str, text: &str) -> bool {
     match format {
         "date-time" | "datetime" => text.parse::<jiff::Timestamp>().is_ok(),
         "date" => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),
