@@ -7,4 +7,3 @@ mod generated;
 mod kubeapi;
 mod sink;
 mod support;
-mod workload;

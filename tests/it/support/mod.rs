@@ -1,6 +1,7 @@
 //! What the scenarios stand on: waiting for a state with a deadline.
 #![allow(dead_code, reason = "each behaviour uses its own part")]
 
+pub mod dev;
 pub mod local;
 
 use std::fmt::Debug;

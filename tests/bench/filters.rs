@@ -1,0 +1,46 @@
+//! What one event costs against the filters of many Triggers, most of which do not match.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kakehi::api::TriggerSpec;
+use kakehi::event::Event;
+use kakehi::filter::Filter;
+
+/// The filter of Trigger number `n`: one dialect after the other.
+fn filter(n: usize) -> Filter {
+    let kind = format!("com.example.kind{n}");
+    let filters = match n % 5 {
+        0 => serde_json::json!([{"exact": {"type": kind}}]),
+        1 => serde_json::json!([{"prefix": {"type": kind}}, {"exact": {"region": "eu-west"}}]),
+        2 => serde_json::json!([{"suffix": {"subject": format!("/{n}")}}]),
+        3 => {
+            serde_json::json!([{"any": [{"exact": {"type": kind}}, {"prefix": {"source": format!("/none/{n}")}}]}])
+        }
+        _ => serde_json::json!([{"not": {"prefix": {"type": "com.example"}}}]),
+    };
+    let spec = serde_json::json!({"filters": filters, "job": {"name": "job"}});
+    let spec: TriggerSpec = serde_json::from_value(spec).expect("the filters are well formed");
+    Filter::compile(&spec).expect("the filters compile")
+}
+
+fn benches(criterion: &mut Criterion) {
+    let event = Event::builder()
+        .required("1", "/shop/orders", "com.example.kind500")
+        .set("subject", "orders/4711")
+        .set("region", "eu-west")
+        .build()
+        .expect("the event is well formed");
+    let mut group = criterion.benchmark_group("match one event");
+    for triggers in [10, 1000] {
+        let filters: Vec<_> = (0..triggers).map(filter).collect();
+        group.throughput(Throughput::Elements(triggers as u64));
+        group.bench_function(BenchmarkId::new("triggers", triggers), |bencher| {
+            bencher.iter(|| filters.iter().filter(|filter| filter.matches(black_box(&event))).count());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(matching, benches);
+criterion_main!(matching);
