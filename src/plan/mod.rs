@@ -10,6 +10,8 @@
 //! | `run` | (Execution, task set, Pods, now) → the next step |
 //! | `start`, `progress`, `verdict` | has it started, how far is it, how did it end |
 //! | `standing`, `phase`, `notice` | what the status says, and what is reported |
+//! | `runs`, `roll_up` | (Job, its runs, now) → its status, and which runs go |
+//! | `trigger` | (Trigger, is there a Job) → its status |
 
 mod attempt;
 mod environment;
@@ -21,10 +23,13 @@ mod notice;
 mod ownership;
 mod phase;
 mod progress;
+mod roll_up;
 mod run;
+mod runs;
 mod standing;
 mod start;
 mod task_set;
+mod trigger;
 mod verdict;
 
 pub use attempt::Attempt;
@@ -33,9 +38,12 @@ pub use execution::{Planned, Refusal, digest, from_event, manual};
 pub use files::{MAX_SIZE as MAX_EVENT_FILES, files};
 pub use identity::{Identity, base32};
 pub use notice::Notice;
-pub use ownership::{owns, selector};
+pub use ownership::{is_leftover, owns, selector};
 pub use phase::{Phase, is_terminal, phase};
 pub use progress::MAX_FAILED_TASKS;
-pub use run::{NAME_TAKEN, Observed, Plan, Tasks, Template, refused, run};
+pub use roll_up::{Retention, retention, roll_up};
+pub use run::{NAME_TAKEN, Observed, Plan, Tasks, Template, expects_tasks, refused, run};
+pub use runs::{Brief, Runs};
 pub use start::DEFAULT_START_DEADLINE_SECONDS;
 pub use task_set::task_set;
+pub use trigger::trigger_status;

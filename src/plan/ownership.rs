@@ -40,3 +40,12 @@ pub fn owns(execution: &Execution, child: &ObjectMeta) -> bool {
     let mut owners = child.owner_references.iter().flatten();
     owners.any(|owner| owner.controller == Some(true) && Some(owner.uid.as_str()) == uid)
 }
+
+/// Whether that is the child of an earlier Execution of the same name, which is about to go with it.
+pub fn is_leftover(execution: &Execution, child: &ObjectMeta) -> bool {
+    let name = execution.metadata.name.as_deref();
+    let kind = Execution::kind(&());
+    let mut owners = child.owner_references.iter().flatten();
+    let earlier = owners.any(|owner| owner.kind == kind && Some(owner.name.as_str()) == name);
+    !owns(execution, child) && (earlier || child.deletion_timestamp.is_some())
+}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::attempt::Attempt;
@@ -20,11 +20,14 @@ use super::progress::Progress;
 use super::start::{self, Start};
 use super::verdict::{Verdict, tasks};
 use super::{files, ownership, standing, task_set};
-use crate::api::{Execution, ExecutionStatus, Reason};
+use crate::api::{Condition, Execution, ExecutionStatus, Reason};
 
 /// Annotation on a task set that we stopped: the reason, a blank, and the message. It tells our stop from a queue's
 /// that holds the task set back, and keeps the reason over a crash.
 const ANNOTATION_STOPPED: &str = "run.kakehi.dev/stopped";
+
+/// How long to wait for the garbage collector to take what an earlier Execution of the same name left.
+const LEFTOVER_PAUSE: SignedDuration = SignedDuration::from_secs(2);
 
 /// What a step is planned from.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +66,8 @@ pub struct Plan {
     pub stop: Option<Value>,
     /// Write this status; absent if it would say what it says now.
     pub status: Option<Box<ExecutionStatus>>,
+    /// Whether that status only counts on; such a write may wait for the next.
+    pub minor: bool,
     /// Report this once the status is written.
     pub notice: Option<Notice>,
     /// Plan again at that time, should nothing happen before.
@@ -89,6 +94,9 @@ pub fn run(observed: &Observed<'_>, now: Timestamp) -> Plan {
         Some(task_set) if ownership::owns(execution, &task_set.metadata) => {
             tasks_exist(observed, task_set, now)
         }
+        Some(other) if !tasks_were_made(phase) && ownership::is_leftover(execution, &other.metadata) => {
+            Plan { wake: now.saturating_add(LEFTOVER_PAUSE).ok(), ..Plan::default() }
+        }
         Some(_) if !tasks_were_made(phase) => refused(execution, NAME_TAKEN, now),
         Some(_) | None => tasks_are_missing(observed, phase, now),
     }
@@ -100,6 +108,12 @@ pub const NAME_TAKEN: &str = "an object of this name exists and belongs to somet
 /// The end of a run whose tasks the API server does not accept.
 pub fn refused(execution: &Execution, message: &str, now: Timestamp) -> Plan {
     end(execution, None, &Verdict::failed(Reason::Refused, message, now))
+}
+
+/// Whether the status says that the tasks were made. That they are missing must then be asked of the API server: a cache
+/// may not have seen them yet.
+pub fn expects_tasks(execution: &Execution) -> bool {
+    tasks_were_made(phase(execution))
 }
 
 fn tasks_were_made(phase: Phase) -> bool {
@@ -256,8 +270,18 @@ fn status_only(execution: &Execution, status: ExecutionStatus) -> Plan {
     if execution.status.as_ref() == Some(&status) {
         return Plan::default();
     }
-    let notice = Notice::between(execution.status.as_ref(), &status);
-    Plan { status: Some(Box::new(status)), notice, ..Plan::default() }
+    let old = execution.status.as_ref();
+    let notice = Notice::between(old, &status);
+    let minor = old.is_some_and(|old| says_the_same(&old.conditions, &status.conditions));
+    Plan { status: Some(Box::new(status)), minor, notice, ..Plan::default() }
+}
+
+/// Whether two lists of conditions differ at most in their messages.
+fn says_the_same(old: &[Condition], new: &[Condition]) -> bool {
+    let words = |list: &[Condition]| -> Vec<(String, String, String)> {
+        list.iter().map(|one| (one.type_.clone(), one.status.clone(), one.reason.clone())).collect()
+    };
+    words(old) == words(new)
 }
 
 #[cfg(test)]

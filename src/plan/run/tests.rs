@@ -147,7 +147,7 @@ status: {{phase: Pending, conditions: []}}
 
 /// What a plan does, in a form that a test can spell out.
 fn told(plan: &Plan) -> Value {
-    let Plan { look_again, create, stop, status, notice, wake } = plan;
+    let Plan { look_again, create, stop, status, minor: _, notice, wake } = plan;
     let mut told = serde_json::Map::new();
     if *look_again {
         told.insert("lookAgain".into(), json!(true));
@@ -267,6 +267,16 @@ fn refused_when_the_name_belongs_to_something_else() {
 }
 
 #[test]
+fn what_an_earlier_run_of_the_same_name_left_is_waited_for() {
+    for left in [
+        "ownerReferences: [{apiVersion: run.kakehi.dev/v1alpha1, kind: Execution, name: r-1, uid: x0, controller: true}]",
+        "ownerReferences: [], deletionTimestamp: '2026-01-01T00:00:00Z'",
+    ] {
+        check(&format!("{{taskSet: {{metadata: {{{left}}}}}}}"), "{wake: '2026-01-01T00:10:02Z'}");
+    }
+}
+
+#[test]
 fn refused_when_the_record_is_no_event() {
     let plan = World::of("{spec: {events: [{id: '', source: /s, type: t}]}}").step();
     let told = told(&plan);
@@ -326,6 +336,19 @@ fn running_from_the_first_container_on() {
           counts: '2 running, 1 succeeded, 1 retried', notice: Normal Started}",
     );
     assert_eq!(plan.status.unwrap().start_time.unwrap().0.to_string(), "2026-01-01T00:00:05Z");
+}
+
+#[test]
+fn a_write_that_only_counts_on_may_wait() {
+    let counting = |from: &str| {
+        World::of(&format!(
+            "{{status: {}, taskSet: {{status: {{completedIndexes: '0'}}}}, pods: [{{index: 1, running: true}}]}}",
+            status(from)
+        ))
+        .step()
+    };
+    assert!(counting("Running").minor);
+    assert!(!counting("Starting").minor, "that it started is news");
 }
 
 #[test]

@@ -39,6 +39,7 @@ use kube::api::Preconditions;
 use kube::api::PropagationPolicy;
 use serde_json::Value;
 use serde_json::json;
+use std::collections::HashSet;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -110,11 +111,11 @@ pub(super) struct Work {
 /// What a pass did.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    /// The Pods as a live list showed them, if one was asked for.
-    pub(super) listed: Option<Vec<Pod>>,
+    /// The Pods were listed live.
+    pub(super) verified: bool,
     /// The Job, read or written.
     pub(super) job: Option<Job>,
-    /// Pods as they were written.
+    /// Pods as they were written, or listed.
     pub(super) pods: Vec<Pod>,
     /// UIDs of Pods that turned out to be gone.
     pub(super) gone: Vec<String>,
@@ -187,8 +188,16 @@ impl Operator {
             .map_err(Error::ListPods)?
             .items;
         pods.retain(|pod| controller(pod).is_some_and(|owner| *owner.uid == *work.uid));
-        work.pods = pods.iter().map(|pod| Arc::new(Attempt::of(pod))).collect();
-        report.listed = Some(pods);
+        let listed: Vec<Attempt> = pods.iter().map(Attempt::of).collect();
+        let missing = work.pods.iter().filter(|known| !listed.iter().any(|pod| pod.uid == known.uid));
+        report.gone.extend(missing.map(|pod| pod.uid.clone()));
+        // One that is settled has been shown by the watch already, or will be.
+        let settled: HashSet<&str> =
+            listed.iter().filter(|pod| pod.settled()).map(|pod| pod.uid.as_str()).collect();
+        pods.retain(|pod| pod.metadata.uid.as_deref().is_some_and(|uid| !settled.contains(uid)));
+        report.pods.extend(pods);
+        report.verified = true;
+        work.pods = listed.into_iter().map(Arc::new).collect();
         Ok(())
     }
 

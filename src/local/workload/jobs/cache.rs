@@ -248,21 +248,6 @@ impl Cache {
         !self.sweep(uid)
     }
 
-    /// The Job's Pods are exactly these, says a live list.
-    pub(super) fn replace_pods(&mut self, uid: &Uid, pods: &[Pod]) {
-        let listed: HashSet<&str> = pods.iter().filter_map(|pod| pod.metadata.uid.as_deref()).collect();
-        let known = self
-            .entries
-            .get(uid)
-            .map(|entry| entry.pods.keys().filter(|pod| !listed.contains(&***pod)).cloned().collect());
-        for pod in known.unwrap_or_else(Vec::new) {
-            self.forget(&pod);
-        }
-        for pod in pods {
-            self.pod(pod, Source::Write);
-        }
-    }
-
     /// Drops the entry if nothing can need it any more; returns whether it is gone.
     fn sweep(&mut self, uid: &Uid) -> bool {
         let gone = self.entries.get(uid).is_none_or(Entry::removable);
@@ -452,8 +437,6 @@ mod tests {
         assert_eq!(cache.pods_list_ends(), [uid("J")]);
         assert_eq!(known(&cache), ["new@8"]);
         assert!(cache.get(&uid("J")).is_some_and(|entry| entry.verify));
-        cache.replace_pods(&uid("J"), &[pod("other", 9, "Pending", true)]);
-        assert_eq!(known(&cache), ["other@9"]);
     }
 
     #[test]

@@ -210,14 +210,11 @@ impl Controller {
 
     /// Takes in what a pass did, and queues the Job again if that calls for it.
     fn finish(&mut self, uid: &Uid, report: Report, result: Result<(), Error>) {
-        let Report { listed, job, pods, gone, streak, wrote, lazy, again, verify } = report;
+        let Report { verified, job, pods, gone, streak, wrote, lazy, again, verify } = report;
         self.busy.remove(uid);
         if let Some(entry) = self.cache.get_mut(uid) {
-            entry.verify = verify || entry.verify && listed.is_none();
+            entry.verify = verify || entry.verify && !verified;
             entry.streak = streak.unwrap_or_else(|| std::mem::take(&mut entry.streak));
-        }
-        if let Some(listed) = listed {
-            self.cache.replace_pods(uid, &listed);
         }
         job.and_then(|job| self.cache.job(job, Source::Write));
         for pod in &pods {
