@@ -5,5 +5,6 @@
 mod floors;
 mod generated;
 mod kubeapi;
+mod runner;
 mod sink;
 mod support;
