@@ -83,7 +83,9 @@ pub(super) fn yaml(bytes: &[u8]) -> Result<Value, Refusal> {
     if let Ok(value) = serde_json::from_slice(bytes) {
         return Ok(value);
     }
-    serde_saphyr::from_slice(bytes)
+    // YAML 1.2: `y`, `no` and `off` are text.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_slice_with_options(bytes, options)
         .map_err(|error| Refusal::BadRequest(format!("error decoding YAML: {error}")))
 }
 
@@ -109,6 +111,11 @@ mod tests {
         assert_eq!(
             object(&headers("application/yaml"), b"a: 1\nb: [x, 'y']").unwrap(),
             json!({"a": 1, "b": ["x", "y"]})
+        );
+        assert_eq!(
+            object(&headers("application/yaml"), b"a: no").unwrap(),
+            json!({"a": "no"}),
+            "text, as in YAML 1.2"
         );
         assert!(matches!(
             object(&headers("application/vnd.kubernetes.protobuf"), b"k8s\0"),

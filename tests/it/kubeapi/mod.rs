@@ -1,9 +1,19 @@
 //! The contract of a Kubernetes API, written against `kube::Client` and HTTP only: local mode must pass all of it, and so
 //! must a real API server.
 
+mod deletion;
+mod lists;
+mod negotiation;
 mod objects;
+mod pods;
+mod spaces;
+mod status;
+mod watches;
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
+use kakehi::local::store;
+use kakehi::local::store::Store;
 use kube::Api;
 use kube::Client;
 use kube::api::PostParams;
@@ -30,7 +40,22 @@ impl Place {
 
 /// A new namespace.
 pub(crate) async fn place() -> Place {
-    let cluster = local::cluster();
+    place_in(local::cluster()).await
+}
+
+/// A new namespace on an API server that remembers hardly any of its past: revision 1 is long forgotten.
+pub(crate) async fn forgetful_place() -> Place {
+    let options = store::Options { log_changes: 4, ..store::Options::memory() };
+    let place = place_in(local::over(Store::open(options).expect("a store in memory opens"))).await;
+    let maps: Api<ConfigMap> = place.api();
+    for number in 0..8 {
+        let map = objects::map(&format!("history-{number}"), &[]);
+        maps.create(&PostParams::default(), &map).await.expect("a map can be created");
+    }
+    place
+}
+
+async fn place_in(cluster: local::Cluster) -> Place {
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
     let mut namespace = Namespace::default();
     namespace.metadata.generate_name = Some("contract-".to_owned());
