@@ -1,6 +1,6 @@
 //! `kakehi apply`: server-side apply of manifests, for those without kubectl, and for `dev -f` and `try -f`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
@@ -8,12 +8,13 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{ApiResource, Scope, pinned_kind};
 use kube::{Api, Client, ResourceExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::connect::{Connected, connect};
 use super::manifests::{self, Manifest};
 use super::output::{Format, Output, qualified_name};
 use super::{Error, Exit, Global};
+use crate::api::DEFAULT_NAMESPACE;
 
 /// Field manager of what people apply.
 const MANAGER: &str = "kakehi-apply";
@@ -41,15 +42,15 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
     let manifests = manifests::read(&args.filename)?;
     let connected = connect(global).await?;
     let mut applier = Applier::new(&connected, args.force_conflicts);
-    let mut applied = Vec::new();
+    let mut objects = Vec::new();
     for manifest in in_order(&manifests) {
         let one = applier.apply(manifest).await?;
         if args.output == Format::Table {
             output.line(one.line())?;
         }
-        applied.push(one.object);
+        objects.push(one.object);
     }
-    match (args.output, applied.as_slice()) {
+    match (args.output, objects.as_slice()) {
         (Format::Table, _) => {}
         (format, [one]) => output.object(format, one)?,
         (format, many) => output.list(format, many)?,
@@ -172,28 +173,40 @@ fn unknown(manifest: &Manifest, gvk: &GroupVersionKind) -> Error {
     Error::Failed(anyhow!("{place}: the server has no kind {} in {}{hint}", gvk.kind, gvk.api_version()))
 }
 
-/// Applies everything, with a line for each object.
+/// The namespaces that manifests name and do not bring along, besides the one that is always there.
+fn missing_namespaces(namespace: &str, manifests: &[Manifest]) -> BTreeSet<String> {
+    let named = manifests.iter().filter_map(|manifest| manifest.object["metadata"]["namespace"].as_str());
+    let brought = |name: &&str| {
+        manifests
+            .iter()
+            .any(|one| one.object["kind"] == "Namespace" && one.object["metadata"]["name"] == *name)
+    };
+    let missing = named.chain([namespace]).filter(|name| *name != DEFAULT_NAMESPACE && !brought(name));
+    missing.map(str::to_owned).collect()
+}
+
+/// Applies everything to the server in this process, with a line for each object. Namespaces are made on the way:
+/// whoever starts a server of his own cannot have made them before.
 pub(crate) async fn apply_all(
     client: &Client,
     namespace: &str,
     manifests: &[Manifest],
     mut tell: impl FnMut(&Applied) -> Result<(), Error>,
-) -> Result<Vec<Applied>, Error> {
+) -> Result<(), Error> {
     let connected = Connected::local(client.clone(), namespace);
     let mut applier = Applier::new(&connected, true);
-    let mut applied = Vec::new();
-    for manifest in in_order(manifests) {
-        let one = applier.apply(manifest).await?;
-        tell(&one)?;
-        applied.push(one);
+    for name in missing_namespaces(namespace, manifests) {
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        applier.apply(&Manifest { origin: format!("namespace {name}"), object }).await?;
     }
-    Ok(applied)
+    for manifest in in_order(manifests) {
+        tell(&applier.apply(manifest).await?)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -207,6 +220,19 @@ mod tests {
             .collect();
         let order: Vec<String> = in_order(&manifests).iter().map(|manifest| manifest.label()).collect();
         assert_eq!(order, ["Namespace/x", "ConfigMap/x", "Job/x", "Trigger/x"]);
+    }
+
+    #[test]
+    fn namespaces_are_made_unless_they_are_brought_along() {
+        let object = |kind: &str, name: &str, namespace: &str| Manifest {
+            origin: String::new(),
+            object: json!({"kind": kind, "metadata": {"name": name, "namespace": namespace}}),
+        };
+        let manifests =
+            [object("Job", "a", "shop"), object("Job", "b", "own"), object("Namespace", "own", "default")];
+        let missing: Vec<String> = missing_namespaces("mine", &manifests).into_iter().collect();
+        assert_eq!(missing, ["mine", "shop"]);
+        assert!(missing_namespaces("default", &[]).is_empty());
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         output.line(format!("execution.run.kakehi.dev/{name} {what}"))?;
     }
     if args.wait {
-        let follower = Follower { connected: &connected, output, logs: false, story: true };
+        let follower = Follower { connected: &connected, output, logs: false, story: true, name_runs: false };
         for name in &args.executions {
             follower.until_end(name, args.timeout).await?;
         }

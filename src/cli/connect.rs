@@ -95,7 +95,11 @@ pub(crate) struct Connected {
 
 /// Makes the client that the flags and the surroundings ask for. Nothing is sent yet.
 pub(crate) async fn connect(global: &Global) -> Result<Connected, Error> {
-    let choice = choose(&global.connection, &surroundings());
+    open(&global.connection, global.namespace.as_deref()).await
+}
+
+async fn open(connection: &Connection, namespace: Option<&str>) -> Result<Connected, Error> {
+    let choice = choose(connection, &surroundings());
     let mut sink = None;
     let config = match &choice {
         Choice::Server(url) => {
@@ -109,26 +113,25 @@ pub(crate) async fn connect(global: &Global) -> Result<Connected, Error> {
         }
         Choice::InCluster => Config::incluster().context("read the service account of this Pod")?,
         Choice::Kubeconfig(files) => {
-            let kubeconfig = read(files, global.connection.kubeconfig.is_some())?;
-            sink = sink_of(&kubeconfig, global.connection.context.as_deref());
-            let options =
-                KubeConfigOptions { context: global.connection.context.clone(), ..Default::default() };
+            let kubeconfig = read(files, connection.kubeconfig.is_some())?;
+            sink = sink_of(&kubeconfig, connection.context.as_deref());
+            let options = KubeConfigOptions { context: connection.context.clone(), ..Default::default() };
             let loaded = Config::from_custom_kubeconfig(kubeconfig, &options).await;
             loaded.with_context(|| format!("use kubeconfig {}", list(files))).map_err(Error::Usage)?
         }
     };
-    client(config, global, sink, choice == Choice::Local)
+    client(config, namespace, sink, choice == Choice::Local)
 }
 
 fn client(
     mut config: Config,
-    global: &Global,
+    namespace: Option<&str>,
     sink: Option<String>,
     guessed: bool,
 ) -> Result<Connected, Error> {
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     let server = config.cluster_url.to_string();
-    let namespace = global.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let namespace = namespace.map_or_else(|| config.default_namespace.clone(), str::to_owned);
     let client = Client::try_from(config).context("set up the client").map_err(Error::Usage)?;
     Ok(Connected { client, namespace, server, sink, guessed })
 }
@@ -154,9 +157,7 @@ impl Connected {
             return Error::Failed(refusal(error));
         }
         let hint = if self.guessed {
-            format!(
-                "no cluster is configured; start a local one with `kakehi dev`, or say which one to use with --server or --kubeconfig"
-            )
+            "no cluster is configured: start a local one with `kakehi dev`, or name one with --server or --kubeconfig".to_owned()
         } else {
             "is it running? --server, --kubeconfig and --context say which one to use".to_owned()
         };
@@ -306,22 +307,18 @@ clusters:
   - {name: c2, cluster: {server: "http://127.0.0.1:3"}}
 "#;
 
-    fn global(connection: Connection) -> Global {
-        Global { namespace: None, connection, color: clap::ColorChoice::Auto }
-    }
-
     #[tokio::test]
     async fn a_kubeconfig_gives_server_namespace_and_sink() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config");
         fs::write(&path, KUBECONFIG).unwrap();
-        let here = connect(&global(connection(None, path.to_str(), None))).await.unwrap();
+        let here = open(&connection(None, path.to_str(), None), None).await.unwrap();
         assert_eq!((here.server.as_str(), here.namespace.as_str()), ("http://127.0.0.1:1/", "shop"));
         assert_eq!(here.sink.as_deref(), Some("http://127.0.0.1:2"));
-        let there = connect(&global(connection(None, path.to_str(), Some("there")))).await.unwrap();
+        let there = open(&connection(None, path.to_str(), Some("there")), None).await.unwrap();
         assert_eq!((there.server.as_str(), there.namespace.as_str()), ("http://127.0.0.1:3/", "default"));
         assert_eq!(there.sink, None);
-        let nowhere = connect(&global(connection(None, path.to_str(), Some("nowhere")))).await;
+        let nowhere = open(&connection(None, path.to_str(), Some("nowhere")), None).await;
         assert!(matches!(nowhere, Err(Error::Usage(_))));
     }
 
@@ -330,17 +327,17 @@ clusters:
         let dir = tempfile::tempdir().unwrap();
         let (there, missing) = (dir.path().join("config"), dir.path().join("missing"));
         fs::write(&there, KUBECONFIG).unwrap();
-        let alone = connect(&global(connection(None, missing.to_str(), None))).await;
+        let alone = open(&connection(None, missing.to_str(), None), None).await;
         assert!(matches!(alone, Err(Error::Usage(_))));
         let both = env::join_paths([&missing, &there]).unwrap();
-        let several = connect(&global(connection(None, both.to_str(), None))).await.unwrap();
+        let several = open(&connection(None, both.to_str(), None), None).await.unwrap();
         assert_eq!(several.namespace, "shop");
     }
 
     #[tokio::test]
     async fn nobody_listening_is_told_apart_from_a_refusal() {
         // Port 1 on loopback: nothing listens there.
-        let dead = connect(&global(connection(Some("http://127.0.0.1:1"), None, None))).await.unwrap();
+        let dead = open(&connection(Some("http://127.0.0.1:1"), None, None), None).await.unwrap();
         let error = dead.client.apiserver_version().await.unwrap_err();
         assert!(matches!(dead.explain(error), Error::Unreachable { .. }));
         let status = kube::core::Status::failure("jobs \"x\" not found", "NotFound").with_code(404);

@@ -190,7 +190,8 @@ fn attempts(execution: &Execution, pods: &[Pod], now: Timestamp) -> Rows {
     table
 }
 
-fn terminated(pod: &Pod) -> Option<&k8s_openapi::api::core::v1::ContainerStateTerminated> {
+/// How the container of a Pod ended, if it has.
+pub(crate) fn terminated(pod: &Pod) -> Option<&k8s_openapi::api::core::v1::ContainerStateTerminated> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     statuses.first()?.state.as_ref()?.terminated.as_ref()
 }
@@ -297,9 +298,9 @@ fn section(text: &mut String, title: &str, table: &Rows) {
     if table.is_empty() {
         return;
     }
-    text.push_str(&format!("{title}:\n"));
+    text.extend([title, ":\n"]);
     for line in table.render(true).lines() {
-        text.push_str(&format!("  {line}\n"));
+        text.extend(["  ", line, "\n"]);
     }
 }
 

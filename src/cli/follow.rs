@@ -62,6 +62,8 @@ pub(crate) struct Follower<'a> {
     pub(crate) logs: bool,
     /// Whether to tell how the run proceeds.
     pub(crate) story: bool,
+    /// Whether log lines name their run, because several are followed.
+    pub(crate) name_runs: bool,
 }
 
 impl Follower<'_> {
@@ -81,10 +83,14 @@ impl Follower<'_> {
         let mut lines = self.lines(name).await?;
         let mut states = pin!(ops::watch(&self.connected.client, &self.connected.namespace, name));
         let mut last: Option<Execution> = None;
-        let prefix = count > 1;
+        let prefix = match (self.name_runs, count > 1) {
+            (true, _) => Prefix::Run(name.to_owned()),
+            (false, true) => Prefix::Task,
+            (false, false) => Prefix::None,
+        };
         loop {
             tokio::select! {
-                Some(line) = lines.next() => self.show(line, prefix)?,
+                Some(line) = lines.next() => self.show(line, &prefix)?,
                 state = states.next() => {
                     let Some(now) = self.state(name, state)? else { continue };
                     if self.story {
@@ -93,7 +99,7 @@ impl Follower<'_> {
                     }
                     bar.set_position(story::ended(&now));
                     if is_terminal(&now) {
-                        self.drain(lines, prefix).await?;
+                        self.drain(lines, &prefix).await?;
                         bar.finish_and_clear();
                         return Ok(now);
                     }
@@ -116,7 +122,7 @@ impl Follower<'_> {
     async fn drain(
         &self,
         mut lines: BoxStream<'static, Result<LogLine, ops::Error>>,
-        prefix: bool,
+        prefix: &Prefix,
     ) -> Result<(), Error> {
         if !self.logs {
             return Ok(());
@@ -131,7 +137,7 @@ impl Follower<'_> {
         timeout(LAST_LINES, rest).await.unwrap_or(Ok(()))
     }
 
-    fn show(&self, line: Result<LogLine, ops::Error>, prefix: bool) -> Result<(), Error> {
+    fn show(&self, line: Result<LogLine, ops::Error>, prefix: &Prefix) -> Result<(), Error> {
         match line {
             Ok(line) => self.output.line(prefixed(&line, prefix))?,
             Err(error) => self.output.note(paint(FAINT, format!("a log cannot be read: {error}"))),
@@ -159,15 +165,29 @@ impl Follower<'_> {
     }
 }
 
-/// A log line with its task in front, where a run has several.
-pub(crate) fn prefixed(line: &LogLine, prefix: bool) -> String {
-    if !prefix {
-        return line.text.clone();
-    }
+/// What opens a log line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Prefix {
+    /// Nothing: there is one task.
+    None,
+    /// The task.
+    Task,
+    /// The run of that name and the task.
+    Run(String),
+}
+
+/// A log line with what it is of in front.
+pub(crate) fn prefixed(line: &LogLine, prefix: &Prefix) -> String {
+    let run = match prefix {
+        Prefix::None => return line.text.clone(),
+        Prefix::Task => String::new(),
+        Prefix::Run(name) => format!("{name} "),
+    };
     let index = usize::try_from(line.task).unwrap_or_default();
     let style: Style = COLOURS[index % COLOURS.len()].on_default();
-    let attempt = if line.attempt > 0 { format!(" attempt {}", line.attempt) } else { String::new() };
-    format!("{} {}", paint(style, format!("[task {}{attempt}]", line.task)), line.text)
+    // The first attempt is what everybody expects; a later one is worth a word.
+    let attempt = if line.attempt > 0 { format!(" attempt {}", line.attempt + 1) } else { String::new() };
+    format!("{} {}", paint(style, format!("[{run}task {}{attempt}]", line.task)), line.text)
 }
 
 /// The exit code of a run that was waited for.
@@ -180,15 +200,18 @@ mod tests {
     use super::*;
 
     fn line(task: i32, attempt: i32) -> String {
-        let text = prefixed(&LogLine { task, attempt, text: "hello".to_owned() }, true);
+        let text = prefixed(&LogLine { task, attempt, text: "hello".to_owned() }, &Prefix::Task);
         anstream::adapter::strip_str(&text).to_string()
     }
 
     #[test]
     fn lines_name_their_task_and_a_retry() {
         assert_eq!(line(0, 0), "[task 0] hello");
-        assert_eq!(line(7, 2), "[task 7 attempt 2] hello");
-        assert_eq!(prefixed(&LogLine { task: 0, attempt: 0, text: "x".to_owned() }, false), "x");
+        assert_eq!(line(7, 2), "[task 7 attempt 3] hello");
+        let line = LogLine { task: 0, attempt: 0, text: "x".to_owned() };
+        assert_eq!(prefixed(&line, &Prefix::None), "x");
+        let named = prefixed(&line, &Prefix::Run("resize-abc".to_owned()));
+        assert_eq!(anstream::adapter::strip_str(&named).to_string(), "[resize-abc task 0] x");
     }
 
     #[test]

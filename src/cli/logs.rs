@@ -3,7 +3,7 @@
 use futures::StreamExt as _;
 
 use super::connect::connect;
-use super::follow::prefixed;
+use super::follow::{Prefix, prefixed};
 use super::kinds::execution_name;
 use super::output::{FAINT, Output, paint};
 use super::story::task_count;
@@ -55,11 +55,12 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
     let options = LogOptions { follow: *follow, task: *task, tail: *tail, timestamps: *timestamps };
     let lines = ops::logs(client, namespace, execution, options).await;
     let mut lines = std::pin::pin!(lines.map_err(|error| connected.failed(error))?);
-    let prefix = count > 1 && task.is_none() && !no_prefix;
+    let several = count > 1 && task.is_none() && !no_prefix;
+    let prefix = if several { Prefix::Task } else { Prefix::None };
     let mut broken = false;
     while let Some(line) = lines.next().await {
         match line {
-            Ok(line) => output.line(prefixed(&line, prefix))?,
+            Ok(line) => output.line(prefixed(&line, &prefix))?,
             Err(error) => {
                 broken = true;
                 output.note(paint(FAINT, super::chain(&error)));

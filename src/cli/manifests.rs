@@ -302,7 +302,7 @@ mod tests {
         let mut text = "apiVersion: v1\nkind: A\nmetadata: {name: a}\na0: &a0 [x]\n".to_owned();
         for level in 1..30 {
             let below = vec![format!("*a{}", level - 1); 9].join(", ");
-            text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+            text.extend([format!("a{level}: &a{level} [{below}]\n")]);
         }
         assert!(!refusal(&text).is_empty());
     }

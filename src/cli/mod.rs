@@ -10,6 +10,7 @@ mod connect;
 mod crd;
 mod delete;
 mod describe;
+mod dev;
 mod error;
 mod follow;
 mod kinds;
@@ -23,13 +24,16 @@ mod send;
 mod sink;
 mod story;
 mod time;
+mod trial;
 
 use std::ffi::OsString;
 
 use anyhow::Context as _;
-use clap::{Args, ColorChoice, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::api::DEFAULT_NAMESPACE;
+use crate::telemetry::{self, LogOptions};
 
 pub use error::{Error, Exit, chain};
 pub use output::Format;
@@ -82,6 +86,8 @@ pub(crate) struct Global {
     namespace: Option<String>,
     #[command(flatten)]
     connection: connect::Connection,
+    #[command(flatten, next_help_heading = "Global options")]
+    log: LogOptions,
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
     color: ColorChoice,
@@ -96,10 +102,14 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run one event from its arrival to its result, here and now
+    Try(trial::Args),
+    /// Run everything on this machine: the event sink, the controllers, and a small Kubernetes
+    Dev(dev::Args),
     /// Apply manifests to the server
     Apply(apply::Args),
     /// Send an event
-    Send(send::Args),
+    Send(Box<send::Args>),
     /// Run a job by hand
     Run(run::Args),
     /// List jobs, executions or triggers
@@ -116,9 +126,19 @@ enum Command {
     Crd(crd::Args),
 }
 
+/// What is logged by verbs that only ask a server, or that show what happens anyway: nothing but faults.
+const QUIET_LOG: &str = "error";
+
 /// Parses a command line. `Err` holds what clap has to say: help and version included.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(arguments)
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let said = matches.value_source("log") != Some(ValueSource::DefaultValue);
+    if !said && !matches!(cli.command, Command::Dev(_)) {
+        QUIET_LOG.clone_into(&mut cli.global.log.log);
+    }
+    Ok(cli)
 }
 
 /// Runs a parsed command to its end, on a runtime of its own.
@@ -135,7 +155,12 @@ impl Cli {
     async fn run(self) -> Result<Exit, Error> {
         let Cli { global, command } = self;
         colours(global.color);
+        let filter = telemetry::init(&global.log, output::colourful());
+        filter.context("read --log").map_err(Error::Usage)?;
         let output = output::Output::new();
+        if command.stops_in_order() {
+            return command.run(&global, &output).await;
+        }
         tokio::select! {
             end = command.run(&global, &output) => end,
             () = interrupted() => Err(Error::Interrupted),
@@ -144,8 +169,15 @@ impl Cli {
 }
 
 impl Command {
+    /// Whether the verb looks after signals itself, because it has something to stop in order.
+    fn stops_in_order(&self) -> bool {
+        matches!(self, Command::Try(_) | Command::Dev(_))
+    }
+
     async fn run(self, global: &Global, output: &output::Output) -> Result<Exit, Error> {
         match self {
+            Command::Try(args) => trial::run(&args, global, output).await,
+            Command::Dev(args) => dev::run(&args, global, output).await,
             Command::Apply(args) => apply::run(&args, global, output).await,
             Command::Send(args) => send::run(&args, global, output).await,
             Command::Run(args) => run::run(&args, global, output).await,
@@ -192,8 +224,6 @@ pub fn report(error: &Error) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -224,6 +254,16 @@ mod tests {
             let code = format!("\n  {:<5}", exit as u8);
             assert!(AFTER_HELP.contains(&code), "{exit:?} is not in the help");
         }
+    }
+
+    #[test]
+    fn only_dev_logs_more_than_faults_unless_told_to() {
+        let log = |line: &str| parse(line.split(' ').map(OsString::from)).unwrap().global.log.log;
+        assert_eq!(log("kakehi list"), QUIET_LOG);
+        assert_eq!(log("kakehi try"), QUIET_LOG);
+        assert_ne!(log("kakehi dev"), QUIET_LOG);
+        assert_eq!(log("kakehi list --log debug"), "debug");
+        assert_eq!(log("kakehi --log debug list"), "debug");
     }
 
     #[test]

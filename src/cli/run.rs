@@ -35,7 +35,8 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
     if args.output == Format::Table {
         output.line(&name)?;
     }
-    let follower = Follower { connected: &connected, output, logs: args.stay.logs, story: true };
+    let follower =
+        Follower { connected: &connected, output, logs: args.stay.logs, story: true, name_runs: false };
     let (execution, exit) = if args.stay.asked() {
         let ended = follower.until_end(&name, args.stay.timeout).await?;
         let exit = exit(&ended);

@@ -191,7 +191,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 fn reason(status: StatusCode, body: &[u8], address: &Address) -> String {
     let text = String::from_utf8_lossy(body);
     let words = match serde_json::from_slice::<serde_json::Value>(body) {
-        Ok(value) => ["error", "message", "detail"]
+        Ok(value) => ["detail", "error", "message"]
             .iter()
             .find_map(|name| value.get(name)?.as_str())
             .map_or_else(|| text.trim().to_owned(), str::to_owned),
@@ -202,10 +202,10 @@ fn reason(status: StatusCode, body: &[u8], address: &Address) -> String {
         None => format!("namespace {}", address.namespace),
         Some(job) => format!("job {job} of namespace {}", address.namespace),
     };
-    match words.is_empty() {
-        true => format!("the sink refused the event for {to}: {status}"),
-        false => format!("the sink refused the event for {to}: {words} ({})", status.as_u16()),
+    if words.is_empty() {
+        return format!("the sink refused the event for {to}: {status}");
     }
+    format!("the sink refused the event for {to}: {words} ({})", status.as_u16())
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ pub(crate) fn changes(before: Option<&Execution>, now: &Execution) -> Vec<String
         }
     }
     if over && before.is_none_or(|before| !is_terminal(before)) {
-        lines.push(end(&title, now));
+        lines.push(format!("{title}  {}", ending(now)));
     }
     lines
 }
@@ -152,10 +152,11 @@ pub(crate) fn counts(execution: &Execution) -> String {
     format!("{} of {}", some.join(", "), count(task_count(execution), "task"))
 }
 
-/// The last line of a run.
-fn end(title: &str, execution: &Execution) -> String {
+/// How the run ended: its state, how long it took, and its result or what went wrong.
+pub(crate) fn ending(execution: &Execution) -> String {
     let phase = phase(execution);
-    let mut line = format!("{title}  {}", paint(style(phase), state(execution)));
+    let mut line = paint(style(phase), state(execution));
+    // A run that never started has no duration.
     if let Some(took) = took(execution, Timestamp::UNIX_EPOCH) {
         line = format!("{line} after {}", duration(took));
     }

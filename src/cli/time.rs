@@ -10,12 +10,11 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Reads a length of time.
 pub(crate) fn patience(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no length of time such as 30s, 2m or 1h30m");
-    let duration = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let signed: SignedDuration = text.parse().map_err(|_| wrong())?;
-            Duration::try_from(signed).map_err(|_| wrong())?
-        }
+    let duration = if let Ok(seconds) = text.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let signed: SignedDuration = text.parse().map_err(|_| wrong())?;
+        Duration::try_from(signed).map_err(|_| wrong())?
     };
     if duration > LONGEST { Err(format!("{text:?} is longer than 30 days")) } else { Ok(duration) }
 }

@@ -59,6 +59,11 @@ impl Output {
         Self { bars: MultiProgress::with_draw_target(target), live }
     }
 
+    /// Whether a person watches: progress can be drawn.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live
+    }
+
     /// One line of result.
     pub(crate) fn line(&self, text: impl AsRef<str>) -> io::Result<()> {
         self.text(&format!("{}\n", text.as_ref()))
@@ -105,6 +110,11 @@ impl Output {
             }
         }
     }
+}
+
+/// Whether standard error shows colours.
+pub(crate) fn colourful() -> bool {
+    anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }
 
 /// Paints text where colours are shown; anstream takes them out elsewhere.

@@ -10,26 +10,26 @@ const GAP: u16 = 3;
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     heading: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+    cells: Vec<Vec<String>>,
     floor: Vec<u16>,
 }
 
 impl Rows {
     /// An empty table with that heading.
     pub(crate) fn new(heading: &[&'static str]) -> Self {
-        Self { heading: heading.to_vec(), rows: Vec::new(), floor: Vec::new() }
+        Self { heading: heading.to_vec(), cells: Vec::new(), floor: Vec::new() }
     }
 
     /// Adds a row. A cell cannot break the table: line ends become spaces, control characters vanish.
     pub(crate) fn push(&mut self, cells: impl IntoIterator<Item = String>) {
         let row: Vec<String> = cells.into_iter().map(|cell| one_line(&cell)).collect();
         debug_assert_eq!(row.len(), self.heading.len(), "a cell for every column");
-        self.rows.push(row);
+        self.cells.push(row);
     }
 
     /// Whether nothing was added.
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.cells.is_empty()
     }
 
     /// Makes every column at least as wide as in a table that was printed before, so that the two line up.
@@ -64,7 +64,7 @@ impl Rows {
         if headers {
             table.set_header(self.heading.iter().copied());
         }
-        for row in &self.rows {
+        for row in &self.cells {
             table.add_row(row);
         }
         for column in table.column_iter_mut() {
