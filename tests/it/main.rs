@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cli;
+mod cli_dev;
+mod cli_process;
+mod cli_try;
 mod floors;
 mod generated;
 mod kubeapi;

@@ -66,7 +66,7 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Limits {
     /// Tasks that run at the same time
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) max_pods: u16,
     /// Largest event, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 512 * 1024, value_parser = clap::value_parser!(u64).range(1..=MAX_EVENT_BYTES))]
@@ -104,6 +104,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         sink: args.sink,
         max_pods: args.limits.max_pods.into(),
         max_event_bytes: usize::try_from(args.limits.max_event_bytes).unwrap_or(usize::MAX),
+        inherited: place::inherited(),
     };
     let mut dev = Dev::start(options).await.context("start")?;
     let place = Place {

@@ -1,5 +1,7 @@
 //! Where `dev` and `try` keep their files, and the kubeconfig that leads kubectl to them.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -28,6 +30,15 @@ pub(crate) fn default_directory() -> Result<PathBuf, Error> {
         )
     })?;
     Ok(base.join("kakehi").join("dev"))
+}
+
+/// Variables of this process that tasks start from: what programs need to be found and to speak the user's language.
+/// Everything else stays here; a shell may hold secrets.
+const INHERITED: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+
+/// The lowest layer of every task's environment.
+pub(crate) fn inherited() -> BTreeMap<String, OsString> {
+    INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), env::var_os(name)?))).collect()
 }
 
 /// A directory that goes away with its owner.
@@ -122,6 +133,13 @@ mod tests {
         assert_eq!(cluster.server.as_deref(), Some("http://127.0.0.1:1"));
         assert_eq!(cluster.extensions.as_ref().unwrap()[0].extension, json!({"url": "http://127.0.0.1:2"}));
         assert!(!temporary.path().join("kubeconfig.new").exists());
+    }
+
+    #[test]
+    fn tasks_inherit_what_is_on_the_list_and_nothing_else() {
+        let inherited = inherited();
+        assert!(inherited.contains_key("PATH"));
+        assert!(!inherited.contains_key("CARGO_MANIFEST_DIR"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use self::plan::{Asked, Start, Trial, is_ours};
 use super::apply::apply_all;
 use super::connect::Connected;
 use super::dev::Limits;
-use super::dev::place::Temporary;
+use super::dev::place::{Temporary, inherited};
 use super::follow::{Follower, exit};
 use super::kinds::job_name;
 use super::output::{FAINT, Output, Rows, STRONG, between, duration, one_line, paint, qualified_name};
@@ -83,6 +83,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         sink: free,
         max_pods: args.limits.max_pods.into(),
         max_event_bytes: usize::try_from(args.limits.max_event_bytes).unwrap_or(usize::MAX),
+        inherited: inherited(),
     };
     let mut dev = Dev::start(options).await.context("start")?;
     let stage = Stage {

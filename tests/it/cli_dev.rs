@@ -1,0 +1,258 @@
+//! `kakehi dev` and the client verbs against it, as the binary does them.
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::cli_process::{Dev, Home, end};
+use crate::support::eventually;
+
+const MANIFESTS: &str = "
+apiVersion: run.kakehi.dev/v1alpha1
+kind: Job
+metadata: {name: work}
+spec:
+  template:
+    spec:
+      taskCount: 2
+      template:
+        spec:
+          maxRetries: 0
+          containers: [{image: busybox, command: [/bin/sh, -c, 'echo order $CE_ID; printf done > $OUT'], env: [{name: OUT, value: /dev/termination-log}]}]
+---
+apiVersion: run.kakehi.dev/v1alpha1
+kind: Job
+metadata: {name: wait}
+spec:
+  template:
+    spec:
+      template: {spec: {maxRetries: 0, containers: [{image: busybox, command: [/bin/sh, -c, 'echo waiting; exec sleep 60']}]}}
+---
+apiVersion: run.kakehi.dev/v1alpha1
+kind: Trigger
+metadata: {name: orders}
+spec:
+  filters: [{exact: {type: com.example.order}}]
+  job: {name: work}
+";
+
+/// Sends until the Trigger is seen, and returns the name of the run.
+async fn send(dev: &Dev, id: &str) -> String {
+    eventually("the trigger matches", async || {
+        let sent = dev.kakehi(&["send", "-t", "com.example.order", "--id", id, "--retry"]).await;
+        match sent.good().trim() {
+            "" => Err("nothing matched"),
+            name => Ok(name.to_owned()),
+        }
+    })
+    .await
+}
+
+async fn with_manifests() -> Dev {
+    let home = Home::new();
+    let path = home.file("m.yaml", MANIFESTS);
+    Dev::start_in(home, &["--memory", "-f", &path]).await
+}
+
+#[tokio::test]
+async fn an_event_can_be_followed_through_every_verb() {
+    let mut dev = with_manifests().await;
+    let name = send(&dev, "7").await;
+    assert!(name.starts_with("work-"), "{name}");
+    let ended = dev.ended(&name).await;
+    assert_eq!((&ended["phase"], &ended["result"]), (&Value::from("Succeeded"), &Value::from("done")));
+
+    let table = dev.kakehi(&["list"]).await.good();
+    let row = table.lines().find(|line| line.starts_with(&name)).unwrap_or_else(|| panic!("{table}"));
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells[1..5], ["work", "Succeeded", "2/2", "trigger/orders"], "{table}");
+    assert_eq!(
+        dev.kakehi(&["list", "-o", "name"]).await.good().trim(),
+        format!("execution.run.kakehi.dev/{name}")
+    );
+    let listed = dev.kakehi(&["list", "executions", "--job", "work", "-o", "json"]).await.json();
+    assert_eq!(listed["items"][0]["metadata"]["name"], name.as_str());
+    assert_eq!(listed["items"][0]["metadata"].get("managedFields"), None);
+    let other = dev.kakehi(&["list", "--job", "wait"]).await;
+    assert!(other.err.contains("no executions found in default"), "{other:?}");
+
+    let logs = dev.kakehi(&["logs", &name]).await.good();
+    assert_eq!(logs, "[task 0] order 7\n[task 1] order 7\n");
+    let one = dev.kakehi(&["logs", &name, "--task", "1"]).await.good();
+    assert_eq!(one, "order 7\n");
+    assert!(dev.kakehi(&["logs", &name, "--task", "2"]).await.bad(2).contains("no task 2"));
+
+    let told = dev.kakehi(&["describe", &name]).await.good();
+    for words in ["Cause:         trigger/orders", "  type:        com.example.order", "Result:        done"]
+    {
+        assert!(told.contains(words), "{words:?}: {told}");
+    }
+    let yaml = dev.kakehi(&["describe", &format!("execution/{name}"), "-o", "yaml"]).await.good();
+    assert!(yaml.contains("kind: Execution\n"), "{yaml}");
+    assert!(dev.kakehi(&["describe", "job/work"]).await.good().contains(&name));
+
+    let deleted = dev.kakehi(&["delete", "execution", &name]).await.good();
+    assert_eq!(deleted, format!("execution.run.kakehi.dev/{name} deleted\n"));
+    let gone = dev.kakehi(&["describe", &name]).await.bad(1);
+    assert!(gone.contains("not found"), "{gone}");
+    dev.kakehi(&["delete", "execution", &name, "--ignore-not-found"]).await.good();
+    assert_eq!(dev.stop(Signal::SIGINT).await.0, 0);
+}
+
+#[tokio::test]
+async fn the_same_event_is_the_same_run() {
+    let dev = with_manifests().await;
+    let first = send(&dev, "7").await;
+    let again = dev.kakehi(&["send", "-t", "com.example.order", "--id", "7", "--mode", "structured"]).await;
+    assert!(again.err.contains("received before"), "{again:?}");
+    assert_eq!(again.good().trim(), first);
+    assert_ne!(send(&dev, "8").await, first);
+    let answer = dev.kakehi(&["send", "-t", "com.example.order", "--id", "7", "-o", "json"]).await.json();
+    assert_eq!(answer[0]["outcome"], "duplicate");
+    assert_eq!(answer[0]["trigger"], "orders");
+}
+
+#[tokio::test]
+async fn an_event_that_nothing_matches_is_accepted() {
+    let dev = with_manifests().await;
+    let sent = dev.kakehi(&["send", "-t", "com.example.other"]).await;
+    assert!(sent.err.contains("no trigger of namespace default matched"), "{sent:?}");
+    assert_eq!(sent.good(), "");
+    let many = dev.kakehi(&["send", "-t", "com.example.other", "--repeat", "20"]).await;
+    assert_eq!(many.good(), "");
+    let refused = dev.kakehi(&["send", "-t", "t", "--job", "nobody"]).await.bad(1);
+    assert!(refused.contains("(404)"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_run_by_hand_ends_with_the_runs_exit_code() {
+    let dev = with_manifests().await;
+    let ran = dev.kakehi(&["run", "work", "--logs"]).await;
+    let out = ran.good();
+    assert!(out.starts_with("work-"), "{out}");
+    assert!(out.contains("[task 1] order"), "{out}");
+    let missing = dev.kakehi(&["run", "nobody"]).await.bad(1);
+    assert!(missing.contains("not found"), "{missing}");
+    let slow = dev.kakehi(&["run", "wait", "--wait", "--timeout", "100ms"]).await.bad(4);
+    assert!(slow.contains("waiting for execution wait-"), "{slow}");
+    assert_eq!(dev.stop(Signal::SIGINT).await.0, 0);
+}
+
+#[tokio::test]
+async fn a_run_can_be_stopped_while_its_logs_are_followed() {
+    let dev = with_manifests().await;
+    let name = dev.kakehi(&["run", "wait"]).await.good().trim().to_owned();
+    eventually("the task runs", async || {
+        let logs = dev.kakehi(&["logs", &name]).await;
+        if logs.out == "waiting\n" { Ok(()) } else { Err(logs) }
+    })
+    .await;
+    let mut following = dev.program(env!("CARGO_BIN_EXE_kakehi"));
+    following.args(["logs", "-f", &name]);
+    let following = tokio::spawn(end(following));
+    let cancelled = dev.kakehi(&["cancel", &name, "--wait"]).await;
+    assert!(cancelled.err.contains("Cancelled"), "{cancelled:?}");
+    assert!(cancelled.good().contains("is asked to stop"));
+    assert_eq!(following.await.unwrap().good(), "waiting\n");
+    let again = dev.kakehi(&["cancel", &name]).await.good();
+    assert!(again.contains("has ended already"), "{again}");
+}
+
+#[tokio::test]
+async fn applying_again_changes_nothing_and_a_refusal_names_the_document() {
+    let dev = Dev::start(&[]).await;
+    let path = dev.home.file("m.yaml", MANIFESTS);
+    let first = dev.kakehi(&["apply", "-f", &path]).await.good();
+    assert_eq!(first.matches(" created\n").count(), 3, "{first}");
+    let second = dev.kakehi(&["apply", "-f", &path]).await.good();
+    assert_eq!(second.matches(" unchanged\n").count(), 3, "{second}");
+    let wrong = MANIFESTS.replacen("taskCount: 2", "taskCount: 0", 1);
+    let wrong = dev.home.file("wrong.yaml", &wrong);
+    let refused = dev.kakehi(&["apply", "-f", &wrong]).await.bad(1);
+    assert!(refused.contains("wrong.yaml, document 1 (line 2): Job/work cannot be applied"), "{refused}");
+    assert!(refused.contains("taskCount"), "{refused}");
+    let unknown = "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: x}\n";
+    let unknown = dev.home.file("unknown.yaml", unknown);
+    let refused = dev.kakehi(&["apply", "-f", &unknown]).await.bad(1);
+    assert!(refused.contains("the server has no kind Thing in example.com/v1"), "{refused}");
+}
+
+#[tokio::test]
+async fn state_survives_the_process() {
+    let home = Home::new();
+    let path = home.file("m.yaml", MANIFESTS);
+    let mut dev = Dev::start_in(home, &["-f", &path]).await;
+    let name = send(&dev, "7").await;
+    dev.ended(&name).await;
+    let (code, home) = dev.stop(Signal::SIGTERM).await;
+    assert_eq!(code, 0);
+    let dev = Dev::start_in(home, &[]).await;
+    assert_eq!(send(&dev, "7").await, name);
+    let logs = dev.kakehi(&["logs", &name, "--no-prefix"]).await.good();
+    assert_eq!(logs, "order 7\norder 7\n");
+}
+
+#[tokio::test]
+async fn a_second_dev_on_the_same_ports_says_so() {
+    let dev = Dev::start(&[]).await;
+    let api = dev.ready["api"].as_str().unwrap().trim_start_matches("http://").to_owned();
+    let second = dev.home.run(&["dev", "--memory", "--api", &api, "--sink", "0"]).await.bad(1);
+    assert!(second.contains("cannot listen on"), "{second}");
+}
+
+#[tokio::test]
+async fn namespaces_are_kept_apart() {
+    let home = Home::new();
+    let path = home.file("m.yaml", MANIFESTS);
+    let dev = Dev::start_in(home, &["--memory", "-n", "shop", "-f", &path]).await;
+    assert!(dev.kakehi(&["list", "jobs"]).await.err.contains("no jobs found in default"));
+    let jobs = dev.kakehi(&["list", "jobs", "-n", "shop", "-o", "name"]).await.good();
+    assert_eq!(jobs.lines().count(), 2, "{jobs}");
+    let all = dev.kakehi(&["list", "jobs", "-A"]).await.good();
+    assert!(all.starts_with("NAMESPACE   NAME"), "{all}");
+    assert!(all.contains("\nshop "), "{all}");
+}
+
+/// `kubectl` with the kubeconfig that dev wrote, or `None` with a reason on a machine without it.
+async fn kubectl(dev: &Dev) -> Option<impl Fn(&[&str]) -> Command + '_> {
+    let version = dev.program("kubectl").args(["version", "--client"]).output().await;
+    if !version.is_ok_and(|output| output.status.success()) {
+        println!("skipped: kubectl is not installed");
+        return None;
+    }
+    Some(move |arguments: &[&str]| {
+        let mut command = dev.program("kubectl");
+        command.args(arguments);
+        command
+    })
+}
+
+#[tokio::test]
+async fn kubectl_works_with_the_kubeconfig_that_dev_writes() {
+    let mut dev = with_manifests().await;
+    let name = send(&dev, "7").await;
+    dev.ended(&name).await;
+    let Some(kubectl) = kubectl(&dev).await else { return };
+    let table = end(kubectl(&["get", "rx"])).await.good();
+    assert!(table.starts_with("NAME") && table.contains(&name), "{table}");
+    let job =
+        end(kubectl(&["get", "jobs.batch", &name, "-o", "jsonpath={.spec.completionMode}"])).await.good();
+    assert_eq!(job, "Indexed");
+    let logs = end(kubectl(&["logs", &format!("job/{name}")])).await.good();
+    assert!(logs.contains("order 7"), "{logs}");
+    let path = dev.home.file("again.yaml", MANIFESTS);
+    for side in ["--server-side=true", "--server-side=false"] {
+        let mut apply = vec!["apply", "-f", path.as_str(), side];
+        if side.ends_with("true") {
+            // dev applied the same fields under its own name.
+            apply.push("--force-conflicts");
+        }
+        end(kubectl(&apply)).await.good();
+    }
+    let wait = ["wait", "--for=condition=Completed", &format!("rx/{name}"), "--timeout=10s"];
+    end(kubectl(&wait)).await.good();
+    let described = end(kubectl(&["describe", "rx", &name])).await.good();
+    assert!(described.contains("com.example.order"), "{described}");
+    let deleted = end(kubectl(&["delete", "rx", &name])).await.good();
+    assert!(deleted.contains("deleted"), "{deleted}");
+}
