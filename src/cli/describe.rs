@@ -14,7 +14,7 @@ use crate::ops::{self, Description};
 use crate::plan::Attempt;
 
 /// Column at which values stand.
-const INDENT: usize = 14;
+const INDENT: usize = 15;
 /// Most executions of a Job that are shown.
 const LATEST: usize = 10;
 /// Most characters of an event's data that are shown; the whole is in `-o yaml`.
@@ -341,21 +341,21 @@ mod tests {
         let text =
             execution(&Description { execution: run, task_set: None, pods, events: Vec::new() }, now());
         let wanted = "\
-Name:          resize-abc
-Namespace:     shop
-Created:       2026-01-01T00:00:00Z (3m ago)
-Job:           resize (generation 2)
-Cause:         trigger/orders
-Status:        NonZeroExitCode: task 1 exited with 3
-Duration:      4.0s
-Tasks:         2 succeeded, 1 failed, 1 retried of 3 tasks
-Result:        done
+Name:           resize-abc
+Namespace:      shop
+Created:        2026-01-01T00:00:00Z (3m ago)
+Job:            resize (generation 2)
+Cause:          trigger/orders
+Status:         NonZeroExitCode: task 1 exited with 3
+Duration:       4.0s
+Tasks:          2 succeeded, 1 failed, 1 retried of 3 tasks
+Result:         done
 Event:
-  id:          42
-  source:      /shop
-  type:        com.example.order
-  tenant:      7
-  data:        {\"id\": 42}
+  id:           42
+  source:       /shop
+  type:         com.example.order
+  tenant:       7
+  data:         {\"id\": 42}
 Conditions:
   TYPE        STATUS   REASON            AGE   MESSAGE
   Started     True     NonZeroExitCode   3m
@@ -402,7 +402,7 @@ Tasks:
         new.metadata.name = Some("new".to_owned());
         new.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
         let text = job(&one, vec![old, new], now());
-        assert!(text.contains("Command:       sh -c echo hi\n"), "{text}");
+        assert!(text.contains("Command:        sh -c echo hi\n"), "{text}");
         assert!(text.find("new").unwrap() < text.find("old").unwrap(), "{text}");
     }
 }

@@ -83,7 +83,8 @@ async fn an_event_can_be_followed_through_every_verb() {
     assert!(dev.kakehi(&["logs", &name, "--task", "2"]).await.bad(2).contains("no task 2"));
 
     let told = dev.kakehi(&["describe", &name]).await.good();
-    for words in ["Cause:         trigger/orders", "  type:        com.example.order", "Result:        done"]
+    for words in
+        ["Cause:          trigger/orders", "  type:         com.example.order", "Result:         done"]
     {
         assert!(told.contains(words), "{words:?}: {told}");
     }
