@@ -1,17 +1,128 @@
-//! Observe, plan, apply.
+//! The controllers: they observe (watches into caches), call [`plan`](crate::plan), and apply what it says.
+//!
+//! They decide nothing. Every step starts from the world and is idempotent, so that a crash, a lost message or a second
+//! look changes nothing; what a cache must not be trusted with is asked of the API server (`live`). Reading order:
+//! `watches` → `world` → `executions` → `apply`; `jobs` sums up.
 
-use kube::Client;
+mod apply;
+mod backoff;
+mod children;
+mod executions;
+mod health;
+mod jobs;
+mod live;
+mod watches;
+mod world;
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::{Client, Resource};
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+
+use self::backoff::Backoff;
+use self::watches::{Queues, Wanted, Writers};
+use self::world::World;
+use crate::api::FIELD_MANAGER;
+use crate::ops;
+
+/// Objects of one kind that are looked at at the same time. A step is a handful of requests, so this many keep an API
+/// server busy without flooding it.
+const CONCURRENCY: u16 = 16;
+/// How often Jobs with news are summed up: 5,000 runs make two writes a second, not 5,000.
+const ROLL_UP: Duration = Duration::from_millis(500);
 
 /// What the controllers need to know.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// URL of the event sink, without a path: what addresses of Jobs start with.
+    /// Where events can be sent; a Job's address is this and its path.
     pub sink_url: String,
 }
 
-/// Works until `shutdown`.
+/// Runs the controllers until `shutdown`; steps under way are finished first.
 pub async fn run(client: Client, options: Options, shutdown: CancellationToken) {
-    drop((client, options));
-    shutdown.cancelled().await;
+    let (executions, execution_writer) = reflector::store();
+    let (jobs, job_writer) = reflector::store();
+    let (triggers, trigger_writer) = reflector::store();
+    let world = Arc::new(World {
+        executions: executions.clone(),
+        jobs: jobs.clone(),
+        triggers: triggers.clone(),
+        task_sets: Mutex::default(),
+        pods: Mutex::default(),
+        history: Mutex::default(),
+        health: health::Health::default(),
+    });
+    let writers = Writers { executions: execution_writer, jobs: job_writer, triggers: trigger_writer };
+    let (queues, requests) = watches::queues();
+    let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: None };
+    let recorder = Recorder::new(client.clone(), reporter);
+    let runs = Arc::new(executions::Context::new(client.clone(), world.clone(), recorder));
+    let rest =
+        Arc::new(jobs::Context { client: client.clone(), world: world.clone(), sink_url: options.sink_url });
+    tokio::join!(
+        watches::run(client, world.clone(), writers, queues.clone(), shutdown.clone()),
+        sum_up(&world, &queues, &shutdown),
+        control(executions, requests.executions, executions::reconcile, runs, &shutdown),
+        control(jobs, requests.jobs, jobs::reconcile, rest.clone(), &shutdown),
+        control(triggers, requests.triggers, jobs::reconcile_trigger, rest, &shutdown),
+    );
+}
+
+/// Has the Jobs with news looked at, a few times a second at most.
+async fn sum_up(world: &World, queues: &Queues, shutdown: &CancellationToken) {
+    let mut ticks = tokio::time::interval(ROLL_UP);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let dirty = world.history.lock().take_dirty();
+        queues.send(Wanted { jobs: dirty.into_iter().collect(), ..Wanted::default() }).await;
+    }
+}
+
+/// Looks at objects of one kind as they are asked for, never twice at once at the same.
+async fn control<K, C, F>(
+    cache: Store<K>,
+    requests: mpsc::Receiver<ObjectRef<K>>,
+    reconcile: fn(Arc<K>, Arc<C>) -> F,
+    context: Arc<C>,
+    shutdown: &CancellationToken,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    C: Send + Sync + 'static,
+    F: Future<Output = Result<Action, ops::Error>> + Send + 'static,
+    ObjectRef<K>: Eq + Hash,
+{
+    let backoff: Arc<Backoff<ObjectRef<K>>> = Arc::default();
+    let errors = backoff.clone();
+    let policy = move |object: Arc<K>, error: &ops::Error, _: Arc<C>| {
+        let object = ObjectRef::from_obj(object.as_ref());
+        if !matches!(error, ops::Error::Conflict { .. }) {
+            let kind = <K as Resource>::kind(&());
+            tracing::warn!(%kind, %object, error = error as &dyn std::error::Error, "a step failed; it will be repeated");
+        }
+        Action::requeue(errors.failed(object))
+    };
+    let shutdown = shutdown.clone();
+    Controller::for_stream(futures::stream::pending(), cache)
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(ReceiverStream::new(requests))
+        .graceful_shutdown_on(async move { shutdown.cancelled().await })
+        .run(reconcile, policy, context)
+        .for_each(|done| {
+            if let Ok((object, _)) = done {
+                backoff.succeeded(&object);
+            }
+            std::future::ready(())
+        })
+        .await;
 }

@@ -110,6 +110,17 @@ pub fn refused(execution: &Execution, message: &str, now: Timestamp) -> Plan {
     end(execution, None, &Verdict::failed(Reason::Refused, message, now))
 }
 
+/// The step of a run whose tasks cannot be made for now: it waits, and says why.
+///
+/// Past its start deadline it ends; nothing waits for ever.
+pub fn held_back(execution: &Execution, message: &str, now: Timestamp) -> Plan {
+    let created = execution.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
+    if start::deadline(execution, created) <= now {
+        return refused(execution, message, now);
+    }
+    status_only(execution, standing::waiting(execution, Reason::Queued, message, now))
+}
+
 /// Whether the status says that the tasks were made. That they are missing must then be asked of the API server: a cache
 /// may not have seen them yet.
 pub fn expects_tasks(execution: &Execution) -> bool {

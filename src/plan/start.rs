@@ -57,16 +57,22 @@ pub(super) fn start(
         .filter_map(|attempt| Some((attempt.index(), attempt.obstacle()?)))
         .min_by_key(|(index, _)| *index);
     let obstacle = obstacle.map(|(_, obstacle)| obstacle);
-    let seconds =
-        execution.spec.template.spec.start_deadline_seconds.unwrap_or(DEFAULT_START_DEADLINE_SECONDS);
-    let until = since(task_set, now).saturating_add(SignedDuration::from_secs(seconds));
-    let until = until.unwrap_or(Timestamp::MAX);
+    let until = deadline(execution, since(task_set, now));
     if now < until {
         return Start::Waiting { until, obstacle };
     }
     let (reason, why) = obstacle
         .unwrap_or((Reason::StartDeadlineExceeded, "its Pods did not say what they wait for".to_owned()));
-    Start::Late { reason, message: format!("no task started within {seconds} s: {why}") }
+    Start::Late { reason, message: format!("no task started within {} s: {why}", seconds(execution)) }
+}
+
+/// When a run that could start at `since` must have started.
+pub(super) fn deadline(execution: &Execution, since: Timestamp) -> Timestamp {
+    since.saturating_add(SignedDuration::from_secs(seconds(execution))).unwrap_or(Timestamp::MAX)
+}
+
+fn seconds(execution: &Execution) -> i64 {
+    execution.spec.template.spec.start_deadline_seconds.unwrap_or(DEFAULT_START_DEADLINE_SECONDS)
 }
 
 /// When the clock of the start deadline began: with the task set, or when it was resumed (the Job controller sets its

@@ -294,6 +294,15 @@ fn refused_by_the_api_server() {
 }
 
 #[test]
+fn a_run_over_quota_waits_until_its_start_deadline() {
+    let world = World::of("{}");
+    let at = |second| held_back(&world.execution, "over quota", Timestamp::from_second(second).unwrap());
+    assert_eq!(told(&at(NOW))["completed"], "Unknown Queued");
+    assert_eq!(told(&at(NOW))["message"], "over quota");
+    assert_eq!(told(&at(NOW + 3600))["completed"], "False Refused");
+}
+
+#[test]
 fn a_run_being_deleted_is_left_alone() {
     assert_eq!(World::of("{metadata: {deletionTimestamp: '2026-01-01T00:00:00Z'}}").step(), Plan::default());
 }

@@ -1,0 +1,183 @@
+//! Does what a plan of a run says, in its order: files, tasks, stop, status, report. A crash in between is mended by
+//! planning again, because every step finds its own work.
+
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1 as batchv1;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::world::key;
+use crate::api::{Execution, ExecutionStatus, FIELD_MANAGER};
+use crate::ops;
+use crate::plan::{self, NAME_TAKEN, Notice, Plan, Tasks};
+
+/// Does what `plan` says.
+///
+/// When the API server does not accept the tasks, the plan is replaced by the one that says so.
+pub(super) async fn apply(
+    client: &Client,
+    recorder: &Recorder,
+    execution: &Execution,
+    plan: Plan,
+    now: Timestamp,
+) -> Result<(), ops::Error> {
+    let Plan { look_again: _, create, stop, status, minor: _, notice, wake: _ } = plan;
+    let (mut status, mut notice) = (status, notice);
+    let mut again = None;
+    if let Some(tasks) = create {
+        let instead = match make(client, execution, &tasks).await {
+            Ok(()) => None,
+            Err(Failure::Refused(message)) => Some(plan::refused(execution, &message, now)),
+            Err(Failure::OverQuota(error)) => {
+                let plan = plan::held_back(execution, &error.to_string(), now);
+                again = Some(error);
+                Some(plan)
+            }
+            Err(Failure::Later(error)) => return Err(error),
+        };
+        if let Some(instead) = instead {
+            (status, notice) = (instead.status, instead.notice);
+        }
+    }
+    if let Some(patch) = stop {
+        suspend(client, execution, patch).await?;
+    }
+    if let Some(status) = status {
+        write(client, execution, &status).await?;
+    }
+    if let Some(notice) = notice {
+        report(recorder, execution, notice).await;
+    }
+    // A run that is held back is tried again like after any error that passes.
+    again.map_or(Ok(()), Err)
+}
+
+/// Why the tasks could not be made.
+enum Failure {
+    /// They never will be.
+    Refused(String),
+    /// A quota is used up.
+    OverQuota(ops::Error),
+    /// Something that passes.
+    Later(ops::Error),
+}
+
+impl From<ops::Error> for Failure {
+    fn from(error: ops::Error) -> Self {
+        match error {
+            ops::Error::Rejected { message, .. } | ops::Error::Forbidden { message } => {
+                Failure::Refused(message)
+            }
+            ops::Error::OverQuota { .. } => Failure::OverQuota(error),
+            ops::Error::NotFound { .. }
+            | ops::Error::Refusal(_)
+            | ops::Error::Conflict { .. }
+            | ops::Error::Unavailable(_)
+            | ops::Error::TimedOut { .. }
+            | ops::Error::NamesTaken { .. }
+            | ops::Error::Nothing(_)
+            | ops::Error::Log { .. }
+            | ops::Error::Watch(_) => Failure::Later(error),
+        }
+    }
+}
+
+/// Makes the files, then the tasks that mount them.
+async fn make(client: &Client, execution: &Execution, tasks: &Tasks) -> Result<(), Failure> {
+    let Tasks { files, task_set } = tasks;
+    if let Some(files) = files {
+        create(client, execution, files).await?;
+    }
+    create(client, execution, task_set).await
+}
+
+/// Creates a child. One that is there already is fine if it is this run's.
+async fn create<K>(client: &Client, execution: &Execution, child: &K) -> Result<(), Failure>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Serialize,
+{
+    let (namespace, name) = key(child.meta());
+    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match api.create(&parameters, child).await {
+        Ok(_) => return Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(error) => return Err(ops::Error::of::<K>(error, &name).into()),
+    }
+    let there = api.get_metadata(&name).await.map_err(|error| ops::Error::of::<K>(error, &name))?.metadata;
+    if plan::owns(execution, &there) && there.deletion_timestamp.is_none() {
+        return Ok(());
+    }
+    if plan::owns(execution, &there) || plan::is_leftover(execution, &there) {
+        let message = format!("{name} of an earlier run is still being deleted");
+        return Err(Failure::Later(ops::Error::Conflict { message }));
+    }
+    Err(Failure::Refused(NAME_TAKEN.to_owned()))
+}
+
+/// Suspends the task set. One that is gone needs no stop.
+async fn suspend(client: &Client, execution: &Execution, patch: Value) -> Result<(), ops::Error> {
+    let (namespace, name) = key(&execution.metadata);
+    let api: Api<batchv1::Job> = Api::namespaced(client.clone(), &namespace);
+    match api.patch(&name, &parameters(), &Patch::Merge(patch)).await {
+        Ok(_) => Ok(()),
+        Err(error) => match ops::Error::of::<batchv1::Job>(error, &name) {
+            ops::Error::NotFound { .. } => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+/// Writes the status, unless the run is no longer what the plan was made from.
+async fn write(client: &Client, execution: &Execution, status: &ExecutionStatus) -> Result<(), ops::Error> {
+    let (namespace, name) = key(&execution.metadata);
+    let api: Api<Execution> = Api::namespaced(client.clone(), &namespace);
+    let version = execution.metadata.resource_version.as_deref();
+    let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
+    match api.patch_status(&name, &parameters(), &Patch::Merge(patch)).await {
+        Ok(_) => Ok(()),
+        Err(error) => match ops::Error::of::<Execution>(error, &name) {
+            // It was deleted; there is nobody to tell.
+            ops::Error::NotFound { .. } => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+/// Reports a transition. A report that is lost costs nothing but itself.
+async fn report(recorder: &Recorder, execution: &Execution, notice: Notice) {
+    let Notice { warning, reason, message } = notice;
+    let (namespace, name) = key(&execution.metadata);
+    tracing::info!(namespace, execution = name, reason, message, "run");
+    let event = Event {
+        type_: if warning { EventType::Warning } else { EventType::Normal },
+        reason: reason.to_owned(),
+        // Longer notes are refused (1 kB, events.k8s.io/v1).
+        note: Some(message.chars().take(900).collect()),
+        action: "Run".to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = recorder.publish(&event, &execution.object_ref(&())).await {
+        tracing::debug!(
+            execution = name,
+            error = &error as &dyn std::error::Error,
+            "an event was not recorded"
+        );
+    }
+}
+
+/// Of every patch of ours.
+pub(super) fn parameters() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}

@@ -1,0 +1,90 @@
+//! The controllers of Jobs and Triggers: sum up, forget, tell whether they are ready.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, Patch, Preconditions};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Client};
+use serde_json::json;
+
+use super::apply::parameters;
+use super::world::{World, key};
+use crate::api::{Execution, Job, Trigger};
+use crate::ops;
+use crate::plan;
+
+/// What the controllers work with.
+pub(super) struct Context {
+    pub(super) client: Client,
+    pub(super) world: Arc<World>,
+    /// Where events can be sent.
+    pub(super) sink_url: String,
+}
+
+/// Sums up the runs of one Job and forgets those past its limits.
+pub(super) async fn reconcile(job: Arc<Job>, context: Arc<Context>) -> Result<Action, ops::Error> {
+    let Context { client, world, sink_url } = context.as_ref();
+    world.health.ready().await;
+    if job.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let now = Timestamp::now();
+    let uid = job.metadata.uid.as_deref().unwrap_or_default();
+    let (status, retention) = world.history.lock().with_runs(uid, |runs| {
+        (plan::roll_up(&job, runs, Some(sink_url), now), plan::retention(&job, runs, now))
+    });
+    let (namespace, name) = key(&job.metadata);
+    if let Some(status) = status {
+        let api: Api<Job> = Api::namespaced(client.clone(), &namespace);
+        let version = job.metadata.resource_version.as_deref();
+        let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
+        let written = api.patch_status(&name, &parameters(), &Patch::Merge(patch)).await;
+        written.map_err(|error| ops::Error::of::<Job>(error, &name))?;
+    }
+    let runs: Api<Execution> = Api::namespaced(client.clone(), &namespace);
+    for (run, uid) in retention.delete {
+        forget(&runs, &run, uid).await?;
+    }
+    Ok(retention.wake.map_or_else(Action::await_change, |wake| {
+        // A step that deleted something waits for the watch to say so before it counts again.
+        Action::requeue(
+            Duration::try_from(wake.duration_since(now)).unwrap_or_default().max(Duration::from_secs(1)),
+        )
+    }))
+}
+
+/// Deletes one run and, in the background, what belongs to it.
+async fn forget(runs: &Api<Execution>, name: &str, uid: String) -> Result<(), ops::Error> {
+    let mut parameters = DeleteParams::background();
+    parameters.preconditions = Some(Preconditions { uid: Some(uid), resource_version: None });
+    match runs.delete(name, &parameters).await {
+        Ok(_) => Ok(()),
+        Err(error) => match ops::Error::of::<Execution>(error, name) {
+            // It is gone, or it is another one by now.
+            ops::Error::NotFound { .. } | ops::Error::Conflict { .. } => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+/// Tells whether one Trigger is ready.
+pub(super) async fn reconcile_trigger(
+    trigger: Arc<Trigger>,
+    context: Arc<Context>,
+) -> Result<Action, ops::Error> {
+    let Context { client, world, .. } = context.as_ref();
+    world.health.ready().await;
+    let (namespace, name) = key(&trigger.metadata);
+    let job_exists = world.jobs.get(&ObjectRef::new(&trigger.spec.job.name).within(&namespace)).is_some();
+    if let Some(status) = plan::trigger_status(&trigger, job_exists, Timestamp::now()) {
+        let api: Api<Trigger> = Api::namespaced(client.clone(), &namespace);
+        let version = trigger.metadata.resource_version.as_deref();
+        let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
+        let written = api.patch_status(&name, &parameters(), &Patch::Merge(patch)).await;
+        written.map_err(|error| ops::Error::of::<Trigger>(error, &name))?;
+    }
+    Ok(Action::await_change())
+}

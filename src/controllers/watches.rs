@@ -1,0 +1,322 @@
+//! The watches: each keeps its cache up to date and says which objects are to be looked at again.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use k8s_openapi::api::batch::v1 as batchv1;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodTemplateSpec};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::{Config, Event, watcher};
+use kube::{Api, Client, Resource};
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::children::{Children, execution_of};
+use super::health::Watched;
+use super::world::{Key, World, key};
+use crate::api::{Execution, Job, LABEL_EXECUTION, Trigger};
+
+/// Objects that wait to be queued. The controllers take them in at once; more than this only slows the watch down.
+const QUEUE: usize = 1024;
+
+/// Where the watches say which objects are to be looked at.
+#[derive(Clone)]
+pub(super) struct Queues {
+    pub(super) executions: mpsc::Sender<ObjectRef<Execution>>,
+    pub(super) jobs: mpsc::Sender<ObjectRef<Job>>,
+    pub(super) triggers: mpsc::Sender<ObjectRef<Trigger>>,
+}
+
+/// The other ends of [`Queues`].
+pub(super) struct Requests {
+    pub(super) executions: mpsc::Receiver<ObjectRef<Execution>>,
+    pub(super) jobs: mpsc::Receiver<ObjectRef<Job>>,
+    pub(super) triggers: mpsc::Receiver<ObjectRef<Trigger>>,
+}
+
+/// Makes the queues.
+pub(super) fn queues() -> (Queues, Requests) {
+    let (executions, wanted_executions) = mpsc::channel(QUEUE);
+    let (jobs, wanted_jobs) = mpsc::channel(QUEUE);
+    let (triggers, wanted_triggers) = mpsc::channel(QUEUE);
+    (
+        Queues { executions, jobs, triggers },
+        Requests { executions: wanted_executions, jobs: wanted_jobs, triggers: wanted_triggers },
+    )
+}
+
+impl Queues {
+    /// Has those objects looked at. Nobody listens any more only when everything ends.
+    pub(super) async fn send(&self, wanted: Wanted) {
+        for (namespace, name) in wanted.executions {
+            drop(self.executions.send(ObjectRef::new(&name).within(&namespace)).await);
+        }
+        for (namespace, name) in wanted.jobs {
+            drop(self.jobs.send(ObjectRef::new(&name).within(&namespace)).await);
+        }
+        for (namespace, name) in wanted.triggers {
+            drop(self.triggers.send(ObjectRef::new(&name).within(&namespace)).await);
+        }
+    }
+}
+
+/// Objects that are to be looked at.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) executions: Vec<Key>,
+    pub(super) jobs: Vec<Key>,
+    pub(super) triggers: Vec<Key>,
+}
+
+impl Wanted {
+    fn execution(key: Key) -> Self {
+        Self { executions: vec![key], ..Self::default() }
+    }
+}
+
+/// The keys of all objects in a cache.
+fn keys<K>(cache: &Store<K>) -> Vec<Key>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    cache.state().iter().map(|object| key(object.meta())).collect()
+}
+
+/// The writing ends of the caches that the watches fill.
+pub(super) struct Writers {
+    pub(super) executions: Writer<Execution>,
+    pub(super) jobs: Writer<Job>,
+    pub(super) triggers: Writer<Trigger>,
+}
+
+/// Runs all watches until `shutdown`.
+pub(super) async fn run(
+    client: Client,
+    world: Arc<World>,
+    writers: Writers,
+    queues: Queues,
+    shutdown: CancellationToken,
+) {
+    let Writers { mut executions, mut jobs, mut triggers } = writers;
+    let all = Config::default();
+    let children = Config::default().labels(LABEL_EXECUTION);
+    let watch = Watch { world, queues };
+    let watches = async {
+        tokio::join!(
+            watch.follow(Watched::Executions, Api::all(client.clone()), all.clone(), |world, event| {
+                on_execution(world, &mut executions, event)
+            }),
+            watch.follow(Watched::Jobs, Api::all(client.clone()), all.clone(), |world, event| {
+                on_job(world, &mut jobs, event)
+            }),
+            watch.follow(Watched::Triggers, Api::all(client.clone()), all.clone(), |world, event| {
+                on_trigger(world, &mut triggers, event)
+            }),
+            watch.follow(Watched::TaskSets, Api::all(client.clone()), children.clone(), on_task_set),
+            watch.follow(Watched::Pods, Api::all(client.clone()), children.clone(), on_pod),
+        )
+    };
+    shutdown.run_until_cancelled(watches).await;
+}
+
+struct Watch {
+    world: Arc<World>,
+    queues: Queues,
+}
+
+impl Watch {
+    /// Follows one watch for ever. `on` sees every event in order and says what is to be looked at.
+    async fn follow<K>(
+        &self,
+        kind: Watched,
+        api: Api<K>,
+        config: Config,
+        mut on: impl FnMut(&World, Event<K>) -> Wanted + Send,
+    ) where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let Self { world, queues } = self;
+        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    let listed = matches!(event, Event::InitDone);
+                    let wanted = on(world, event);
+                    if listed {
+                        world.health.listed(kind);
+                    }
+                    world.health.works(kind);
+                    queues.send(wanted).await;
+                }
+                Err(error) => {
+                    world.health.broke(kind, Instant::now());
+                    tracing::warn!(
+                        ?kind,
+                        error = &error as &dyn std::error::Error,
+                        "a watch broke; it will be mended"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn on_execution(world: &World, writer: &mut Writer<Execution>, event: Event<Execution>) -> Wanted {
+    match event {
+        Event::Init => {
+            world.history.lock().begin();
+            writer.apply_watcher_event(&Event::Init);
+        }
+        Event::InitApply(mut execution) => {
+            execution.metadata.managed_fields = None;
+            if !world.observe(&execution) {
+                writer.apply_watcher_event(&Event::InitApply(execution));
+            }
+        }
+        Event::InitDone => {
+            world.history.lock().commit();
+            writer.apply_watcher_event(&Event::InitDone);
+            return Wanted {
+                executions: keys(&world.executions),
+                jobs: keys(&world.jobs),
+                triggers: Vec::new(),
+            };
+        }
+        Event::Apply(mut execution) => {
+            execution.metadata.managed_fields = None;
+            if world.observe(&execution) {
+                writer.apply_watcher_event(&Event::Delete(execution));
+            } else {
+                let key = key(&execution.metadata);
+                writer.apply_watcher_event(&Event::Apply(execution));
+                return Wanted::execution(key);
+            }
+        }
+        Event::Delete(execution) => {
+            world.forget(&execution);
+            writer.apply_watcher_event(&Event::Delete(execution));
+        }
+    }
+    Wanted::default()
+}
+
+fn on_job(world: &World, writer: &mut Writer<Job>, event: Event<Job>) -> Wanted {
+    match event {
+        Event::Init => {
+            writer.apply_watcher_event(&Event::Init);
+            Wanted::default()
+        }
+        Event::InitApply(mut job) => {
+            job.metadata.managed_fields = None;
+            writer.apply_watcher_event(&Event::InitApply(job));
+            Wanted::default()
+        }
+        Event::InitDone => {
+            writer.apply_watcher_event(&Event::InitDone);
+            Wanted {
+                executions: keys(&world.executions),
+                jobs: keys(&world.jobs),
+                triggers: keys(&world.triggers),
+            }
+        }
+        Event::Apply(mut job) => {
+            job.metadata.managed_fields = None;
+            let before = world.jobs.get(&ObjectRef::from_obj(&job));
+            writer.apply_watcher_event(&Event::Apply(job.clone()));
+            // The roll-up changes a Job twice a second; only what bears on starting is news to its runs.
+            let bears = |job: &Job| {
+                (job.metadata.uid.clone(), job.spec.suspend, job.metadata.deletion_timestamp.is_some())
+            };
+            let news = before.is_none_or(|before| bears(&before) != bears(&job));
+            let wanted = if news { dependents(world, &job) } else { Wanted::default() };
+            Wanted { jobs: vec![key(&job.metadata)], ..wanted }
+        }
+        Event::Delete(job) => {
+            writer.apply_watcher_event(&Event::Delete(job.clone()));
+            dependents(world, &job)
+        }
+    }
+}
+
+/// The runs that may wait for that Job, and the Triggers that name it.
+fn dependents(world: &World, job: &Job) -> Wanted {
+    let (namespace, name) = key(&job.metadata);
+    let uid = job.metadata.uid.as_deref().unwrap_or_default();
+    let executions = world
+        .history
+        .lock()
+        .with_runs(uid, |runs| runs.open().map(|run| (namespace.clone(), run.to_owned())).collect());
+    let names_it = |trigger: &Trigger| {
+        trigger.spec.job.name == name && trigger.metadata.namespace.as_deref() == Some(namespace.as_str())
+    };
+    let triggers = world.triggers.state_filter(names_it);
+    let triggers = triggers.iter().map(|trigger| key(&trigger.metadata)).collect();
+    Wanted { executions, triggers, jobs: Vec::new() }
+}
+
+fn on_trigger(world: &World, writer: &mut Writer<Trigger>, event: Event<Trigger>) -> Wanted {
+    writer.apply_watcher_event(&event);
+    let triggers = match event {
+        Event::Apply(trigger) => vec![key(&trigger.metadata)],
+        Event::InitDone => keys(&world.triggers),
+        Event::Init | Event::InitApply(_) | Event::Delete(_) => Vec::new(),
+    };
+    Wanted { triggers, ..Wanted::default() }
+}
+
+fn on_task_set(world: &World, event: Event<batchv1::Job>) -> Wanted {
+    // The template repeats what the Execution says.
+    let event = event.modify(|job| {
+        job.metadata.managed_fields = None;
+        if let Some(spec) = &mut job.spec {
+            spec.template = PodTemplateSpec::default();
+        }
+    });
+    on_child(world, &world.task_sets, event)
+}
+
+fn on_pod(world: &World, event: Event<Pod>) -> Wanted {
+    // Of the spec only the name of the container is read.
+    let event = event.modify(|pod| {
+        pod.metadata.managed_fields = None;
+        if let Some(spec) = &mut pod.spec {
+            let containers = spec.containers.drain(..).take(1);
+            let containers =
+                containers.map(|container| Container { name: container.name, ..Container::default() });
+            *spec = PodSpec { containers: containers.collect(), ..PodSpec::default() };
+        }
+    });
+    on_child(world, &world.pods, event)
+}
+
+/// Takes in a child's event and has its Execution looked at. What belongs to a run that has ended is not kept.
+fn on_child<K>(world: &World, cache: &Mutex<Children<K>>, event: Event<K>) -> Wanted
+where
+    K: Resource<DynamicType = ()>,
+{
+    let owner = match &event {
+        Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => execution_of(object),
+        Event::Init => None,
+        Event::InitDone => {
+            cache.lock().apply(event);
+            return Wanted { executions: keys(&world.executions), ..Wanted::default() };
+        }
+    };
+    let Some(owner) = owner else {
+        cache.lock().apply(event);
+        return Wanted::default();
+    };
+    let is_open = world.executions.get(&ObjectRef::new(&owner.1).within(&owner.0)).is_some();
+    let news = matches!(event, Event::Apply(_) | Event::Delete(_));
+    // Before the Executions are listed nothing is known to have ended.
+    if is_open || matches!(event, Event::Delete(_)) || !world.health.has_listed(Watched::Executions) {
+        cache.lock().apply(event);
+    }
+    if is_open && news { Wanted::execution(owner) } else { Wanted::default() }
+}

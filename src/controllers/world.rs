@@ -1,0 +1,164 @@
+//! What the controllers know of the world: caches fed by watches, indexed by Execution.
+//!
+//! Only what a decision needs is kept. A run that has ended leaves a few words ([`plan::Brief`]): its object, its task
+//! set and its Pods are dropped, so that a long history costs little memory and no work.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use k8s_openapi::api::batch::v1 as batchv1;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::reflector::{ObjectRef, Store};
+use parking_lot::Mutex;
+
+use super::children::Children;
+use super::health::Health;
+use crate::api::{Execution, Job, Trigger};
+use crate::plan::{self, Brief, Runs, Template};
+
+/// Namespace and name.
+pub(super) type Key = (String, String);
+
+/// The key of an object with that metadata.
+pub(super) fn key(metadata: &kube::core::ObjectMeta) -> Key {
+    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
+
+/// The caches. Every lock is held for a look or a change, never across an await.
+pub(super) struct World {
+    /// Executions that have not ended.
+    pub(super) executions: Store<Execution>,
+    pub(super) jobs: Store<Job>,
+    pub(super) triggers: Store<Trigger>,
+    pub(super) task_sets: Mutex<Children<batchv1::Job>>,
+    pub(super) pods: Mutex<Children<Pod>>,
+    pub(super) history: Mutex<History>,
+    pub(super) health: Health,
+}
+
+/// What the caches say about one run.
+pub(super) struct View {
+    /// None: no such Job is known.
+    pub(super) template: Option<Template>,
+    pub(super) task_set: Option<Arc<batchv1::Job>>,
+    pub(super) pods: Vec<Arc<Pod>>,
+}
+
+impl World {
+    /// What is known about `execution`.
+    pub(super) fn view(&self, execution: &Execution) -> View {
+        let key = key(&execution.metadata);
+        let job = self.jobs.get(&ObjectRef::new(&execution.spec.job.name).within(&key.0));
+        View {
+            template: job.and_then(|job| template_of(&job, execution)),
+            task_set: self
+                .task_sets
+                .lock()
+                .of(&key)
+                .find(|set| set.metadata.name == execution.metadata.name)
+                .cloned(),
+            pods: self.pods.lock().of(&key).cloned().collect(),
+        }
+    }
+
+    /// Takes in an Execution as it is now, and says whether it has ended.
+    pub(super) fn observe(&self, execution: &Execution) -> bool {
+        self.history.lock().insert(execution);
+        let ended = plan::is_terminal(execution);
+        if ended {
+            let key = key(&execution.metadata);
+            self.task_sets.lock().forget(&key);
+            self.pods.lock().forget(&key);
+        }
+        ended
+    }
+}
+
+impl World {
+    /// Forgets a run that was deleted, and everything that belongs to it.
+    pub(super) fn forget(&self, execution: &Execution) {
+        let key = key(&execution.metadata);
+        self.history.lock().remove(execution);
+        self.task_sets.lock().forget(&key);
+        self.pods.lock().forget(&key);
+    }
+}
+
+/// What `job` says about starting `execution`; none if it is another Job of the same name.
+pub(super) fn template_of(job: &Job, execution: &Execution) -> Option<Template> {
+    if job.metadata.uid.as_deref() != Some(execution.spec.job.uid.as_str()) {
+        return None;
+    }
+    Some(match (job.metadata.deletion_timestamp.is_some(), job.spec.suspend) {
+        (true, _) => Template::Gone,
+        (false, true) => Template::Suspended,
+        (false, false) => Template::Active,
+    })
+}
+
+/// The runs of every Job in brief, and which Jobs have news to tell.
+#[derive(Default)]
+pub(super) struct History {
+    /// By uid of the Job.
+    jobs: HashMap<String, Runs>,
+    /// Jobs whose runs changed since they were last summed up.
+    dirty: HashSet<Key>,
+    /// What a list in progress has brought so far; it replaces the rest when it is whole.
+    listing: Option<HashMap<String, Runs>>,
+}
+
+impl History {
+    /// Looks at the runs of the Job with that uid.
+    pub(super) fn with_runs<T>(&self, uid: &str, look: impl FnOnce(&Runs) -> T) -> T {
+        match self.jobs.get(uid) {
+            Some(runs) => look(runs),
+            None => look(&Runs::default()),
+        }
+    }
+
+    /// A list of all Executions begins.
+    pub(super) fn begin(&mut self) {
+        self.listing = Some(HashMap::new());
+    }
+
+    /// The list is whole: what it did not bring does not exist.
+    pub(super) fn commit(&mut self) {
+        if let Some(listed) = self.listing.take() {
+            self.jobs = listed;
+        }
+    }
+
+    /// Takes in a run as it is now.
+    pub(super) fn insert(&mut self, execution: &Execution) {
+        let name = execution.metadata.name.as_deref().unwrap_or_default();
+        let (job, brief) = (&execution.spec.job, Brief::of(execution));
+        if self.jobs.get(&job.uid).and_then(|runs| runs.get(name)) == Some(&brief) && self.listing.is_none() {
+            return;
+        }
+        let jobs = self.listing.as_mut().unwrap_or(&mut self.jobs);
+        jobs.entry(job.uid.clone()).or_default().insert(name, brief);
+        self.mark(execution);
+    }
+
+    /// Forgets a run that was deleted.
+    pub(super) fn remove(&mut self, execution: &Execution) {
+        let name = execution.metadata.name.as_deref().unwrap_or_default();
+        if let Some(runs) = self.jobs.get_mut(&execution.spec.job.uid) {
+            runs.remove(name);
+            if runs.is_empty() {
+                self.jobs.remove(&execution.spec.job.uid);
+            }
+        }
+        self.mark(execution);
+    }
+
+    /// The Jobs that have news, and none the next time.
+    pub(super) fn take_dirty(&mut self) -> HashSet<Key> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    fn mark(&mut self, execution: &Execution) {
+        let namespace = execution.metadata.namespace.clone().unwrap_or_default();
+        self.dirty.insert((namespace, execution.spec.job.name.clone()));
+    }
+}
