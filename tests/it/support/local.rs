@@ -28,7 +28,7 @@ pub fn cluster() -> Cluster {
 
 /// The same over a given store.
 pub fn over(store: Store) -> Cluster {
-    let definitions = kakehi::api::crds();
+    let definitions = DEFINITIONS.clone();
     let server =
         Server::new(store, definitions, server::Options::default()).expect("our definitions can be served");
     let shutdown = CancellationToken::new();
