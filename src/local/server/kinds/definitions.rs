@@ -42,6 +42,13 @@ impl Definitions {
         Self(generator.take_definitions(false))
     }
 
+    /// The same, made once: a property test needs it hundreds of times.
+    #[cfg(test)]
+    pub(in crate::local::server) fn builtin_for_tests() -> &'static Self {
+        static DEFINITIONS: std::sync::LazyLock<Definitions> = std::sync::LazyLock::new(Definitions::builtin);
+        &DEFINITIONS
+    }
+
     pub(super) fn insert(&mut self, name: String, schema: Value) {
         self.0.insert(name, schema);
     }

@@ -131,3 +131,6 @@ impl Schema {
 }
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
+#[cfg(test)]
+mod tests;
