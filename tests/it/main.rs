@@ -12,3 +12,4 @@ mod kubeapi;
 mod runner;
 mod sink;
 mod support;
+mod workload;

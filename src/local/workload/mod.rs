@@ -1,6 +1,7 @@
 //! The controllers of a cluster, for local mode: Jobs and garbage collection. They speak only the Kubernetes API, so they also work
 //! against a real API server whose own controllers are off.
 
+mod garbage;
 mod jobs;
 
 use kube::Client;
@@ -37,5 +38,5 @@ impl Default for Options {
 pub async fn run(client: Client, options: Options, shutdown: CancellationToken) {
     let Options { backoff_base, backoff_cap, concurrency, status_delay } = options;
     let settings = jobs::Settings { backoff_base, backoff_cap, concurrency, status_delay };
-    jobs::run(client, settings, shutdown).await;
+    tokio::join!(jobs::run(client.clone(), settings, shutdown.clone()), garbage::run(client, shutdown));
 }

@@ -1,0 +1,160 @@
+//! The Job controller dies, and answers to it are lost: nothing is created twice, lost or counted twice.
+
+use super::*;
+use axum::body::Body;
+use futures::StreamExt;
+use http::Method;
+use http::Request;
+use http::Response;
+use kube::client::Body as Sent;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use tower::ServiceExt;
+
+/// How a Pod ends, by its index and the failures before it.
+type Script = fn(u32, u32) -> i32;
+
+/// Every Pod that ever was: UID → (job, index).
+type Seen = Arc<Mutex<BTreeMap<String, (String, Option<u32>)>>>;
+
+/// A kubelet that ends every Pod at once as the script says. Returns the Pods it saw.
+fn kubelet(client: &Client, script: Script) -> (Seen, JoinHandle<()>) {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let seen = Seen::default();
+    let record = seen.clone();
+    let running = tokio::spawn(async move {
+        let mut stream =
+            watcher(pods.clone(), watcher::Config::default()).default_backoff().applied_objects().boxed();
+        while let Some(pod) = stream.next().await {
+            let Ok(pod) = pod else { continue };
+            let job = pod.labels().get("job-name").cloned().unwrap_or_default();
+            let first = record
+                .lock()
+                .expect("unpoisoned")
+                .insert(pod.uid().unwrap_or_default(), (job, index(&pod)))
+                .is_none();
+            if first && phase(&pod) == "Pending" && pod.metadata.deletion_timestamp.is_none() {
+                let failures = annotation(&pod, "job-index-failure-count").parse().unwrap_or(0);
+                set_status(&pods, &pod, ended(script(index(&pod).unwrap_or(0), failures))).await;
+            }
+        }
+    });
+    (seen, running)
+}
+
+/// Every third index fails twice before it succeeds.
+fn some_fail_twice(index: u32, failures: u32) -> i32 {
+    i32::from(index.is_multiple_of(3) && failures < 2)
+}
+
+const TEN: &str = "completionMode: Indexed, completions: 10, parallelism: 3, backoffLimitPerIndex: 2, podReplacementPolicy: Failed";
+
+/// Indexes 0, 3, 6 and 9 take three Pods each, the other six one.
+const PODS_OF_TEN: usize = 18;
+
+async fn check_tens(field: &Field, names: &[String], seen: &Seen) {
+    for name in names {
+        let (_, status) = field.until_condition(name, "Complete").await;
+        assert_eq!((status.succeeded, status.failed), (Some(10), Some(8)), "{name}");
+        assert_eq!(status.completed_indexes.as_deref(), Some("0-9"));
+    }
+    let seen = seen.lock().expect("unpoisoned");
+    for name in names {
+        let pods = seen.values().filter(|(job, _)| job == name).count();
+        assert_eq!(pods, PODS_OF_TEN, "{name}: a pod too many or too few");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_that_is_killed_again_and_again_counts_every_failure_once() {
+    let mut field = Field::new();
+    let (seen, kubelet) = kubelet(&field.client(), some_fail_twice);
+    let names: Vec<String> = (0..4).map(|number| format!("j{number}")).collect();
+    for name in &names {
+        field.job(name, TEN).await;
+    }
+    for progress in 1..8 {
+        // Kill it each time when so many Pods more exist.
+        let look = async || {
+            let count = seen.lock().expect("unpoisoned").len();
+            if count >= progress * 9 { Ok(()) } else { Err(count) }
+        };
+        eventually("the jobs go on", look).await;
+        field.kill_and_restart().await;
+    }
+    check_tens(&field, &names, &seen).await;
+    kubelet.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clean_shutdown_ends_the_controllers() {
+    let mut field = Field::new();
+    field.job("j", TEN).await;
+    field.until("j", "it runs", |status| status.active == Some(3)).await;
+    field.shutdown.cancel();
+    tokio::time::timeout(crate::support::DEADLINE, &mut field.controllers)
+        .await
+        .expect("in time")
+        .expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_jobs_take_exactly_the_pods_they_need() {
+    let field = Field::new();
+    let (seen, kubelet) = kubelet(&field.client(), some_fail_twice);
+    let names: Vec<String> = (0..30).map(|number| format!("j{number}")).collect();
+    for name in &names {
+        field.job(name, TEN).await;
+    }
+    check_tens(&field, &names, &seen).await;
+    kubelet.abort();
+}
+
+/// A client whose every n-th write is done, but its answer is lost; or is not done at all.
+fn unreliable(field: &Field, every: usize) -> Client {
+    let router = field.cluster.server.router();
+    let count = Arc::new(AtomicUsize::new(0));
+    let service = tower::service_fn(move |request: Request<Sent>| {
+        let (router, count) = (router.clone(), count.clone());
+        async move {
+            let write = request.method() != Method::GET;
+            let number = if write { count.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
+            let unavailable = || {
+                Response::builder()
+                    .status(503)
+                    .body(Body::from("upstream connect error"))
+                    .expect("a response")
+            };
+            if write && number.is_multiple_of(every * 2) {
+                return Ok::<_, Infallible>(unavailable());
+            }
+            let answer = router.oneshot(request.map(Body::new)).await?;
+            if write && number.is_multiple_of(every) { Ok(unavailable()) } else { Ok(answer) }
+        }
+    });
+    Client::new(service, NAMESPACE)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_never_makes_a_second_pod() {
+    let mut field = Field::new();
+    field.controllers.abort();
+    let unreliable = unreliable(&field, 5);
+    (field.shutdown, field.controllers) = start(unreliable, options());
+    let (seen, kubelet) = kubelet(&field.client(), some_fail_twice);
+    let names: Vec<String> = (0..4).map(|number| format!("j{number}")).collect();
+    for name in &names {
+        field.job(name, TEN).await;
+    }
+    check_tens(&field, &names, &seen).await;
+    let indexes: BTreeSet<_> = seen.lock().expect("unpoisoned").values().cloned().collect();
+    assert_eq!(indexes.len(), 40);
+    kubelet.abort();
+}
