@@ -39,6 +39,8 @@ pub(super) struct Dispatcher {
     schedule: Schedule,
     /// Each tells whose worker it was and whether it let its Pod go.
     workers: JoinSet<(String, bool)>,
+    /// Whose worker a task is, for the case that it does not tell.
+    tasks: HashMap<tokio::task::Id, String>,
     seen: HashMap<String, watch::Sender<Seen>>,
     bindings: JoinSet<(String, Result<(), kube::Error>)>,
     cleanings: JoinSet<()>,
@@ -58,6 +60,7 @@ impl Dispatcher {
         Self {
             schedule: Schedule::new(&options.node_name, options.max_pods),
             workers: JoinSet::new(),
+            tasks: HashMap::new(),
             seen: HashMap::new(),
             bindings: JoinSet::new(),
             cleanings: JoinSet::new(),
@@ -84,10 +87,7 @@ impl Dispatcher {
             let paused = self.paused;
             tokio::select! {
                 event = events.next() => self.take(event),
-                Some(done) = self.workers.join_next() => match done {
-                    Ok((uid, released)) => self.ended(&uid, released),
-                    Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "a worker was lost"),
-                },
+                Some(done) = self.workers.join_next_with_id() => self.joined(done),
                 Some(Ok((uid, answer))) = self.bindings.join_next() => self.bound(&uid, answer),
                 Some(_) = self.cleanings.join_next() => {}
                 () = until(paused), if paused.is_some() => self.paused = None,
@@ -158,10 +158,9 @@ impl Dispatcher {
                 let (sender, receiver) = watch::channel(Seen { pod, gone: false });
                 self.seen.insert(uid.clone(), sender);
                 let context = self.context.clone();
-                self.workers.spawn(async move {
-                    let released = Worker::run(context, receiver).await;
-                    (uid, released)
-                });
+                let (owner, work) = (uid.clone(), Worker::run(context, receiver));
+                let task = self.workers.spawn(async move { (uid, work.await) });
+                self.tasks.insert(task.id(), owner);
             }
             Command::Update(pod) => {
                 let uid = pod.metadata.uid.as_deref().unwrap_or_default();
@@ -175,6 +174,25 @@ impl Dispatcher {
                 }
             }
             Command::Clean(uid) => self.dirt.push(uid),
+        }
+    }
+
+    fn joined(&mut self, done: Result<(tokio::task::Id, (String, bool)), tokio::task::JoinError>) {
+        match done {
+            Ok((task, (uid, released))) => {
+                self.tasks.remove(&task);
+                self.ended(&uid, released);
+            }
+            Err(error) => {
+                let uid = self.tasks.remove(&error.id()).unwrap_or_default();
+                tracing::error!(
+                    uid,
+                    error = &error as &dyn std::error::Error,
+                    "the worker of a pod was lost"
+                );
+                // Its place is free again; the next start of the runner finds the Pod without a process and says so.
+                self.ended(&uid, true);
+            }
         }
     }
 

@@ -121,6 +121,7 @@ mod tests {
         "2026-01-02T03:04:05Z".parse().unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands where there may be none")]
     fn attempt(number: u32, code: Option<i32>) -> Option<(u32, Attempt)> {
         let exit = code.map(|code| Exit {
             code,
@@ -133,6 +134,7 @@ mod tests {
         Some((number, Attempt { pid: 7, start: Some(1), started_at: Timestamp::UNIX_EPOCH, exit }))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands where there may be none")]
     fn identity(verdict: Option<Verdict>) -> Option<Identity> {
         let started_at = Timestamp::UNIX_EPOCH;
         Some(Identity { namespace: "ns".to_owned(), name: "p".to_owned(), started_at, verdict })

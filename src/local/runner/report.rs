@@ -45,12 +45,12 @@ impl Reporter<'_> {
             let mut conditions = self.conditions();
             let mut sent = Value::Null;
             loop {
-                let (status, finished) = self.render(&states.borrow_and_update(), &conditions);
-                let mut value = serde_json::to_value(&status).unwrap_or_default();
+                let (next, finished) = self.render(&states.borrow_and_update(), &conditions);
+                let mut value = serde_json::to_value(&next).unwrap_or_default();
                 if value != sent {
                     match self.send(&value, states).await {
                         Sent::Stored => {
-                            conditions = status.conditions.unwrap_or_default();
+                            conditions = next.conditions.unwrap_or_default();
                             sent = value.take();
                         }
                         Sent::Superseded => continue,
@@ -83,9 +83,9 @@ impl Reporter<'_> {
     }
 
     /// Sends a status. Gives way to a newer state when the API server does not take this one.
-    async fn send(&self, status: &Value, states: &mut watch::Receiver<PodState>) -> Sent {
+    async fn send(&self, value: &Value, states: &mut watch::Receiver<PodState>) -> Sent {
         // The uid keeps a Pod of the same name that came later out of this.
-        let patch = Patch::Strategic(json!({ "metadata": { "uid": self.uid() }, "status": status }));
+        let patch = Patch::Strategic(json!({ "metadata": { "uid": self.uid() }, "status": value }));
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let tried = self.patch(&patch).await;

@@ -112,12 +112,12 @@ impl Schedule {
         let ending = is_ending(&pod);
         match self.entries.get(&uid) {
             Some(Entry::Active { .. }) => Some(Command::Update(pod)),
-            Some(Entry::Binding { .. }) => self.start(uid, pod),
+            Some(Entry::Binding { .. }) => Some(self.start(uid, pod)),
             // What came to its end is only ever touched again to let it go.
             Some(Entry::Finished) if !ending => None,
             _ if ending => {
                 self.forget(&uid);
-                self.start(uid, pod)
+                Some(self.start(uid, pod))
             }
             _ if is_terminal(&pod) => {
                 self.forget(&uid);
@@ -132,11 +132,11 @@ impl Schedule {
         }
     }
 
-    fn start(&mut self, uid: String, pod: Arc<Pod>) -> Option<Command> {
+    fn start(&mut self, uid: String, pod: Arc<Pod>) -> Command {
         self.forget(&uid);
         self.used += 1;
         self.entries.insert(uid, Entry::Active { gone: false });
-        Some(Command::Start(pod))
+        Command::Start(pod)
     }
 
     /// A Pod was deleted.
@@ -158,7 +158,7 @@ impl Schedule {
         let (turn, uid) = self.queue.pop_first()?;
         let Some(Entry::Waiting { pod, .. }) = self.entries.remove(&uid) else { return self.next() };
         if let Some(pod) = pod {
-            return self.start(uid, pod);
+            return Some(self.start(uid, pod));
         }
         self.used += 1;
         let (_, namespace, name, _) = turn.clone();

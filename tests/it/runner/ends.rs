@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kube::api::PatchParams;
 use serde_json::json;
 
 use crate::runner::{Machine, condition, one, phase, terminated};
@@ -104,7 +105,7 @@ async fn a_deleted_pod_may_end_by_itself_within_its_grace() {
     assert_eq!(phase(&pod), "Failed");
     let unhold = json!({ "metadata": { "finalizers": null } });
     let patch = kube::api::Patch::Merge(&unhold);
-    machine.pods().patch("p", &Default::default(), &patch).await.unwrap();
+    machine.pods().patch("p", &PatchParams::default(), &patch).await.unwrap();
     machine.gone("p").await;
     eventually("its directory is removed", async || match machine.directories() {
         none if none.is_empty() => Ok(()),
@@ -131,13 +132,11 @@ async fn a_pod_deleted_by_force_leaves_no_process() {
     let uid = machine.pods().get("p").await.unwrap().metadata.uid.unwrap();
     let pid = machine.root.path().join("pods").join(uid).join("work/pid");
     let pid: u32 = std::fs::read_to_string(pid).unwrap().trim().parse().unwrap();
-    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
+    assert!(crate::runner::is_alive(pid));
     machine.delete("p", Some(0)).await;
     machine.gone("p").await;
-    eventually("the process is gone", async || {
-        if std::path::Path::new(&format!("/proc/{pid}")).exists() { Err(()) } else { Ok(()) }
-    })
-    .await;
+    eventually("the process is gone", async || if crate::runner::is_alive(pid) { Err(()) } else { Ok(()) })
+        .await;
     eventually("its directory is removed", async || match machine.directories() {
         none if none.is_empty() => Ok(()),
         some => Err(some),
@@ -172,4 +171,17 @@ async fn all_containers_of_a_pod_must_succeed() {
     let codes: Vec<_> =
         codes.into_iter().map(|status| status.state.unwrap().terminated.unwrap().exit_code).collect();
     assert_eq!(codes, [0, 4]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_process_that_left_its_group_ends_with_its_container() {
+    let machine = Machine::start();
+    // The child holds the output open: the log would never end.
+    let pod = machine.script("p", "setsid sh -c 'echo $$$$ > pid; exec sleep 1000' & until [ -s pid ]; do sleep 0.02; done; echo up").await;
+    assert_eq!(phase(&machine.end("p").await), "Succeeded");
+    let work = machine.root.path().join("pods").join(pod.metadata.uid.unwrap()).join("work");
+    let pid: u32 = std::fs::read_to_string(work.join("pid")).unwrap().trim().parse().unwrap();
+    assert!(!crate::runner::is_alive(pid));
+    assert_eq!(machine.log("p").await, "up\n");
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStateTerminated, Pod};
 use kakehi::local::runner::{Options, Runner};
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, LogParams, PostParams};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,7 @@ impl Machine {
     /// Starts a runner over the state of the one before.
     fn boot(&mut self, change: impl Fn(&mut Options)) {
         let mut options = Options::new(self.root.path());
-        options.node_name = "laptop".to_owned();
+        "laptop".clone_into(&mut options.node_name);
         options.inherited = [("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".into())].into();
         options.restart_backoff = Duration::from_millis(20);
         change(&mut options);
@@ -112,14 +112,14 @@ impl Machine {
     async fn says(&self, name: &str, word: &str) {
         let pods = self.pods();
         eventually(&format!("pod {name} says {word}"), async || {
-            let log = pods.logs(name, &Default::default()).await.map_err(|error| error.to_string())?;
+            let log = pods.logs(name, &LogParams::default()).await.map_err(|error| error.to_string())?;
             if log.lines().any(|line| line == word) { Ok(()) } else { Err(log) }
         })
         .await;
     }
 
     async fn log(&self, name: &str) -> String {
-        self.pods().logs(name, &Default::default()).await.unwrap()
+        self.pods().logs(name, &LogParams::default()).await.unwrap()
     }
 
     async fn delete(&self, name: &str, grace: Option<u32>) {
@@ -175,4 +175,9 @@ fn condition(pod: &Pod, type_: &str) -> Option<(String, String)> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let found = conditions.iter().find(|condition| condition.type_ == type_)?;
     Some((found.status.clone(), found.reason.clone().unwrap_or_default()))
+}
+
+/// Whether there is such a process. One that has ended and was not collected has no environment any more.
+fn is_alive(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| !environment.is_empty())
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, Patch};
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
-use crate::runner::{Machine, condition, phase, terminated};
+use crate::runner::{Machine, condition, is_alive, phase, terminated};
 use crate::support::eventually;
 
 fn directory(machine: &Machine, pod: &Pod) -> std::path::PathBuf {
@@ -42,17 +42,13 @@ async fn a_process_that_survived_its_runner_is_killed() {
     let pid = eventually("the child tells its number", async || {
         std::fs::read_to_string(&file)
             .map_err(|error| error.to_string())
-            .and_then(|text| text.trim().parse::<i32>().map_err(|error| error.to_string()))
+            .and_then(|text| text.trim().parse::<u32>().map_err(|error| error.to_string()))
     })
     .await;
-    let alive = |pid: i32| {
-        let environment = std::fs::read(format!("/proc/{pid}/environ"));
-        environment.is_ok_and(|environment| !environment.is_empty())
-    };
     machine.crash().await;
-    assert!(alive(pid));
+    assert!(is_alive(pid));
     machine.boot(|_| {});
-    eventually("the child is killed", async || if alive(pid) { Err(()) } else { Ok(()) }).await;
+    eventually("the child is killed", async || if is_alive(pid) { Err(()) } else { Ok(()) }).await;
     assert_eq!(phase(&machine.end("p").await), "Failed");
 }
 
@@ -68,7 +64,7 @@ async fn a_result_that_was_not_reported_yet_is_the_true_one() {
         "containerStatuses": [{ "name": "main", "image": "none", "imageID": "", "ready": true, "restartCount": 0,
             "state": { "running": { "startedAt": "2026-01-01T00:00:00Z" } } }],
     } });
-    machine.pods().patch_status("p", &Default::default(), &Patch::Merge(&running)).await.unwrap();
+    machine.pods().patch_status("p", &PatchParams::default(), &Patch::Merge(&running)).await.unwrap();
     assert!(directory(&machine, &pod).exists());
     machine.boot(|_| {});
     let pod = machine.end("p").await;

@@ -1,7 +1,6 @@
 //! Values that a Pod takes from itself: `fieldRef` and `resourceFieldRef`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceFieldSelector};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -67,10 +66,8 @@ fn quoted(text: &str) -> String {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             '\u{b}' => out.push_str("\\v"),
-            c if c.is_ascii_control() => {
-                write!(out, "\\x{:02x}", u32::from(c)).expect("a String takes all text")
-            }
-            c if c.is_control() => write!(out, "\\u{:04x}", u32::from(c)).expect("a String takes all text"),
+            c if c.is_ascii_control() => out.extend(format!("\\x{:02x}", u32::from(c)).chars()),
+            c if c.is_control() => out.extend(format!("\\u{:04x}", u32::from(c)).chars()),
             c => out.push(c),
         }
     }

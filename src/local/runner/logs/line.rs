@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn long_lines_are_parts_of_bounded_length() {
-        let long = vec![b'x'; 2 * MAX_TEXT + 10];
-        let log = split(&[&long, b"\n"]);
+        let text = vec![b'x'; 2 * MAX_TEXT + 10];
+        let log = split(&[&text, b"\n"]);
         let lengths: Vec<_> = entries(&log).iter().map(|(partial, text)| (*partial, text.len())).collect();
         assert_eq!(lengths, [(true, MAX_TEXT), (true, MAX_TEXT), (false, 10)]);
     }

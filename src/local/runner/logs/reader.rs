@@ -215,6 +215,10 @@ mod tests {
         LogSource { path, live }
     }
 
+    fn lines(prefix: &str, numbers: std::ops::Range<u64>) -> String {
+        numbers.fold(String::new(), |text, number| text + prefix + &number.to_string() + "\n")
+    }
+
     fn tail(lines: u64) -> LogOptions {
         LogOptions { tail: Some(lines), ..LogOptions::default() }
     }
@@ -231,10 +235,10 @@ mod tests {
     #[tokio::test]
     async fn the_tail_reaches_back_into_the_rotated_file() {
         let dir = tempfile::tempdir().unwrap();
-        let output: String = (0..100).map(|number| format!("{number}\n")).collect();
+        let output = lines("", 0..100);
         let source = written(dir.path(), 1500, &output).await;
         let current = std::fs::read_to_string(&source.path).unwrap().lines().count() as u64;
-        let want: String = (100 - current - 3..100).map(|number| format!("{number}\n")).collect();
+        let want = lines("", 100 - current - 3..100);
         assert_eq!(read(source.clone(), &tail(current + 3)).await, want);
         assert!(read(source, &LogOptions::default()).await.ends_with("\n98\n99\n"));
     }
@@ -242,10 +246,10 @@ mod tests {
     #[tokio::test]
     async fn a_large_log_is_read_in_pieces() {
         let dir = tempfile::tempdir().unwrap();
-        let output: String = (0..20_000).map(|number| format!("line number {number}\n")).collect();
+        let output = lines("line number ", 0..20_000);
         let source = written(dir.path(), 10 << 20, &output).await;
         assert_eq!(read(source.clone(), &LogOptions::default()).await, output);
-        let want: String = (5_000..20_000).map(|number| format!("line number {number}\n")).collect();
+        let want = lines("line number ", 5_000..20_000);
         assert_eq!(read(source, &tail(15_000)).await, want);
     }
 

@@ -36,10 +36,10 @@ pub(in crate::local::runner) async fn message(file: &Path, log: Option<&Path>) -
     let file = file.to_owned();
     let written = tokio::task::spawn_blocking(move || read_start(&file)).await.ok().flatten();
     if let Some(written) = written.filter(|written| !written.is_empty()) {
-        return Some(text(written));
+        return Some(text(&written));
     }
     let said = log_end(log?).await;
-    (!said.is_empty()).then(|| text(said))
+    (!said.is_empty()).then(|| text(&said))
 }
 
 fn read_start(file: &Path) -> Option<Vec<u8>> {
@@ -67,8 +67,8 @@ async fn log_end(path: &Path) -> Vec<u8> {
 }
 
 /// Bytes as the text that an API object needs; a character cut at the edge becomes a replacement and must not exceed the bound.
-fn text(bytes: Vec<u8>) -> String {
-    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+fn text(bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
     let most = usize::try_from(MAX_MESSAGE).unwrap_or(usize::MAX);
     while text.len() > most {
         text.pop();
@@ -112,7 +112,7 @@ mod tests {
     async fn the_end_of_the_log_stands_in_for_an_empty_message() {
         let dir = tempfile::tempdir().unwrap();
         let (file, log) = (dir.path().join("termination-log"), dir.path().join("0.log"));
-        let output: String = (0..200).map(|number| format!("{number}\n")).collect();
+        let output = (0..200).map(|number| number.to_string()).collect::<Vec<_>>().join("\n") + "\n";
         LogWriter::create(log.clone(), 1 << 20).unwrap().copy(output.as_bytes(), &b""[..]).await;
         let said = message(&file, Some(&log)).await.unwrap();
         assert!(said.starts_with("120\n") && said.ends_with("199\n"), "{said}");

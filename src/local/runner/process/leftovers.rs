@@ -79,7 +79,8 @@ fn carries(pid: i32, mark: &[u8]) -> bool {
     environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};

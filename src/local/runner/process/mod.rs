@@ -185,7 +185,8 @@ mod tests {
     async fn output(launch: &ContainerLaunch, work: &Path) -> (String, (i32, Option<i32>)) {
         let mut process = Process::start(launch, work).unwrap();
         let mut text = String::new();
-        process.outputs().unwrap().0.read_to_string(&mut text).await.unwrap();
+        let (mut stdout, _stderr) = process.outputs().unwrap();
+        stdout.read_to_string(&mut text).await.unwrap();
         let (_keep, mut stop) = watch::channel(None);
         (text, code(process.wait(&mut stop).await.unwrap()))
     }
@@ -245,7 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done";
         let mut process = Process::start(&launch(&["sh", "-c", script]), dir.path()).unwrap();
-        let mut stdout = process.outputs().unwrap().0;
+        let (mut stdout, _stderr) = process.outputs().unwrap();
         let mut ready = [0; 6];
         stdout.read_exact(&mut ready).await.unwrap();
         let (stopper, mut stop) = watch::channel(None);
@@ -261,7 +262,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script = "trap '' TERM; echo ready; while :; do sleep 0.01; done";
         let mut process = Process::start(&launch(&["sh", "-c", script]), dir.path()).unwrap();
-        let mut stdout = process.outputs().unwrap().0;
+        let (mut stdout, _stderr) = process.outputs().unwrap();
         let mut ready = [0; 6];
         stdout.read_exact(&mut ready).await.unwrap();
         let (stopper, mut stop) = watch::channel(None);
@@ -280,7 +281,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // The pipe stays open as long as the child in the background lives: the read below would never end.
         let mut process = Process::start(&launch(&["sh", "-c", "sleep 1000 & echo up"]), dir.path()).unwrap();
-        let mut stdout = process.outputs().unwrap().0;
+        let (mut stdout, _stderr) = process.outputs().unwrap();
         let (_keep, mut stop) = watch::channel(None);
         assert_eq!(code(process.wait(&mut stop).await.unwrap()), (0, None));
         let mut text = String::new();

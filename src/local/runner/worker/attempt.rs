@@ -15,7 +15,7 @@ use crate::local::runner::worker::containers::Slot;
 use crate::local::runner::worker::{Worker, blocking};
 
 /// How long a log is read on after its process has ended. Only a process that left its group can keep it open so long.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Starts the command, waits for its end, and keeps the result on disk before it is told to anybody.
@@ -36,7 +36,7 @@ impl Worker {
         let pid = process.pid();
         self.context.logs.started(self.names(), &launch.name, number, log.progress());
         self.show_running(slot, number, started_at);
-        let ended = self.follow(process, log, started_at).await;
+        let ended = self.follow(launch, process, log, started_at).await;
         let exit = self.explain(launch, number, ended).await;
         self.keep(launch, number, Attempt { pid, start: None, started_at, exit: Some(exit.clone()) }).await;
         self.forget_log(launch, number).await;
@@ -79,7 +79,13 @@ impl Worker {
     }
 
     /// Waits for the process while its output is copied into the log.
-    async fn follow(&self, mut process: Process, mut log: LogWriter, started_at: Timestamp) -> Ended {
+    async fn follow(
+        &self,
+        launch: &ContainerLaunch,
+        mut process: Process,
+        mut log: LogWriter,
+        started_at: Timestamp,
+    ) -> Ended {
         let mut stop = self.stopping();
         let outputs = process.outputs();
         let (status, finished_at) = {
@@ -99,8 +105,10 @@ impl Worker {
                 }
             };
             let finished_at = Timestamp::now();
-            if !copied {
-                // What is still missing then is lost; the container has ended.
+            if !copied && tokio::time::timeout(DRAIN, &mut copy).await.is_err() {
+                // The container has ended, and with it all that belongs to it; what is missing in the log after that is lost.
+                let container = self.directory.container(&launch.name);
+                blocking(move || Ok(process::kill_marked(&container))).await.ok();
                 tokio::time::timeout(DRAIN, copy).await.ok();
             }
             (status, finished_at)

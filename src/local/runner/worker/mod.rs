@@ -262,7 +262,7 @@ fn grace(pod: &Pod) -> Duration {
 async fn vanished(seen: &mut watch::Receiver<Seen>) {
     if seen.wait_for(|seen| seen.gone).await.is_err() {
         // Nobody watches any more: that says nothing about the Pod.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

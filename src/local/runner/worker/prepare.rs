@@ -50,7 +50,9 @@ impl Worker {
             let next = if state.init.is_empty() { &mut state.main[..] } else { &mut state.init[..1] };
             let activity = waiting(reason, message);
             let changed = next.iter().any(|container| container.activity != activity);
-            next.iter_mut().for_each(|container| container.activity = activity.clone());
+            for container in next {
+                container.activity = activity.clone();
+            }
             changed
         });
     }
