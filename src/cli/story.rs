@@ -208,7 +208,7 @@ pub(crate) mod tests {
         .unwrap()
     }
 
-    fn plain(lines: Vec<String>) -> Vec<String> {
+    fn plain(lines: &[String]) -> Vec<String> {
         lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
     }
 
@@ -228,7 +228,7 @@ pub(crate) mod tests {
             before = Some(step);
         }
         assert_eq!(
-            plain(told),
+            plain(&told),
             [
                 "resize-abc  created by trigger/orders for com.example.order 42 from /shop",
                 "resize-abc  started 3 tasks",
@@ -254,7 +254,7 @@ pub(crate) mod tests {
         let now = execution("False", "NonZeroExitCode", "task 1 exited with 3\n", [0, 2, 1, 0]);
         let before = execution("Unknown", "Running", "", [1, 2, 0, 0]);
         assert_eq!(
-            plain(changes(Some(&before), &now)),
+            plain(&changes(Some(&before), &now)),
             ["resize-abc  NonZeroExitCode after 4.0s: task 1 exited with 3"]
         );
     }
@@ -263,10 +263,10 @@ pub(crate) mod tests {
     fn stopping_is_told() {
         let cancelling = execution("Unknown", "Cancelling", "", [1, 0, 0, 0]);
         let running = execution("Unknown", "Running", "", [1, 0, 0, 0]);
-        assert_eq!(plain(changes(Some(&running), &cancelling)), ["resize-abc  Cancelling"]);
+        assert_eq!(plain(&changes(Some(&running), &cancelling)), ["resize-abc  Cancelling"]);
         let cancelled = execution("False", "Cancelled", "on request", [0, 0, 0, 0]);
         assert_eq!(
-            plain(changes(Some(&cancelling), &cancelled)),
+            plain(&changes(Some(&cancelling), &cancelled)),
             ["resize-abc  Cancelled after 4.0s: on request"]
         );
     }

@@ -214,6 +214,7 @@ async fn namespaces_are_kept_apart() {
     assert!(all.contains("\nshop "), "{all}");
 }
 
+#[expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 /// `kubectl` with the kubeconfig that dev wrote, or `None` with a reason on a machine without it.
 async fn kubectl(dev: &Dev) -> Option<impl Fn(&[&str]) -> Command + '_> {
     let version = dev.program("kubectl").args(["version", "--client"]).output().await;

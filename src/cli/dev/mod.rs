@@ -160,23 +160,20 @@ fn directory(args: &Args) -> Result<(PathBuf, Option<Temporary>), Error> {
 
 /// Applies the manifests, says that all is ready, and tells what happens from then on.
 async fn serve(args: &Args, global: &Global, output: &Output, place: &Place) -> Result<(), Error> {
-    apply_all(&place.client, global.namespace_or_default(), &place.manifests, |applied| {
-        let line = match args.output {
-            Form::Text => applied.line(),
-            Form::Json => {
-                json!({"type": "applied", "outcome": applied.outcome, "object": applied.object}).to_string()
-            }
-        };
-        Ok(output.line(line)?)
+    let mut applied = Vec::new();
+    apply_all(&place.client, global.namespace_or_default(), &place.manifests, |one| {
+        applied.push(one.line());
+        Ok(())
     })
     .await?;
     let form = match args.output {
         Form::Text => {
+            applied.iter().try_for_each(|line| output.line(line))?;
             output.text(&place.text(args.memory))?;
             live::Form::Text
         }
         Form::Json => {
-            output.line(place.json(args.memory))?;
+            output.line(place.json(args.memory, &applied))?;
             live::Form::Json
         }
     };
@@ -210,8 +207,8 @@ impl Place {
         )
     }
 
-    /// The same for a program.
-    fn json(&self, memory: bool) -> String {
+    /// The same for a program: always the first line.
+    fn json(&self, memory: bool, applied: &[String]) -> String {
         let Place { client: _, api, sink, kubeconfig, directory, manifests: _, begun: _ } = self;
         json!({
             "type": "ready",
@@ -220,6 +217,7 @@ impl Place {
             "kubeconfig": kubeconfig,
             "directory": directory,
             "memory": memory,
+            "applied": applied,
         })
         .to_string()
     }
