@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt as _};
 use super::connect::{Connected, connect};
 use super::kinds::{Kind, Reference, references};
 use super::list::values;
-use super::output::{Format, Output, Rows, age, duration, one_line};
+use super::output::{Format, Output, Rows, age, one_line, span};
 use super::{Error, Exit, Global, rows, story};
 use crate::api::{Condition, EventRecord, Execution, ExtensionValue, Job, LABEL_JOB, Trigger};
 use crate::ops::{self, Description};
@@ -91,7 +91,7 @@ fn execution(description: &Description, now: Timestamp) -> String {
     let state = story::state(execution);
     field(&mut text, "Status", &if message.is_empty() { state } else { format!("{state}: {message}") });
     if let Some(took) = story::took(execution, now) {
-        field(&mut text, "Duration", &duration(took));
+        field(&mut text, "Duration", &span(took));
     }
     field(&mut text, "Tasks", &story::counts(execution));
     if let Some(parallelism) = spec.template.spec.parallelism.filter(|some| *some > 0) {
@@ -347,7 +347,7 @@ Created:        2026-01-01T00:00:00Z (3m ago)
 Job:            resize (generation 2)
 Cause:          trigger/orders
 Status:         NonZeroExitCode: task 1 exited with 3
-Duration:       4.0s
+Duration:       4s
 Tasks:          2 succeeded, 1 failed, 1 retried of 3 tasks
 Result:         done
 Event:

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::output::{age, duration};
+use super::output::{age, span};
 use super::story;
 use crate::api::{CONDITION_READY, Condition, Execution, Filter, Job, Trigger, TriggerSpec, condition};
 
@@ -40,7 +40,7 @@ pub(crate) fn execution(execution: &Execution, now: Timestamp) -> Vec<String> {
         story::state(execution),
         story::tasks(execution),
         story::cause(&execution.spec.cause),
-        story::took(execution, now).map(duration).unwrap_or_default(),
+        story::took(execution, now).map(span).unwrap_or_default(),
         age(created(execution), now),
     ]
 }
@@ -135,7 +135,7 @@ mod tests {
     fn an_execution_shows_state_tasks_and_cause() {
         let run = story::tests::execution("True", "Succeeded", "", [0, 3, 0, 0]);
         let row = execution(&run, now());
-        assert_eq!(row, ["resize-abc", "resize", "Succeeded", "3/3", "trigger/orders", "4.0s", "3m"]);
+        assert_eq!(row, ["resize-abc", "resize", "Succeeded", "3/3", "trigger/orders", "4s", "3m"]);
         assert_eq!(row.len(), EXECUTION.len());
     }
 

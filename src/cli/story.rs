@@ -7,7 +7,7 @@ use std::time::Duration;
 use anstyle::Style;
 use jiff::Timestamp;
 
-use super::output::{BAD, FAINT, GOOD, PENDING, STRONG, between, duration, one_line, paint};
+use super::output::{BAD, FAINT, GOOD, PENDING, STRONG, between, one_line, paint, span};
 use crate::api::{
     CONDITION_COMPLETED, CONDITION_STARTED, Cause, CauseKind, Condition, EventRecord, Execution, Status,
     condition,
@@ -158,7 +158,7 @@ pub(crate) fn ending(execution: &Execution) -> String {
     let mut line = paint(style(phase), state(execution));
     // A run that never started has no duration.
     if let Some(took) = took(execution, Timestamp::UNIX_EPOCH) {
-        line = format!("{line} after {}", duration(took));
+        line = format!("{line} after {}", span(took));
     }
     let result = execution.status.as_ref().and_then(|status| status.result.as_deref()).unwrap_or_default();
     match phase {
@@ -234,7 +234,7 @@ pub(crate) mod tests {
                 "resize-abc  started 3 tasks",
                 "resize-abc  2 running, 1 succeeded of 3 tasks",
                 "resize-abc  1 running, 1 succeeded, 1 retried of 3 tasks",
-                "resize-abc  Succeeded after 4.0s",
+                "resize-abc  Succeeded after 4s",
             ]
         );
     }
@@ -255,7 +255,7 @@ pub(crate) mod tests {
         let before = execution("Unknown", "Running", "", [1, 2, 0, 0]);
         assert_eq!(
             plain(&changes(Some(&before), &now)),
-            ["resize-abc  NonZeroExitCode after 4.0s: task 1 exited with 3"]
+            ["resize-abc  NonZeroExitCode after 4s: task 1 exited with 3"]
         );
     }
 
@@ -267,7 +267,7 @@ pub(crate) mod tests {
         let cancelled = execution("False", "Cancelled", "on request", [0, 0, 0, 0]);
         assert_eq!(
             plain(&changes(Some(&cancelling), &cancelled)),
-            ["resize-abc  Cancelled after 4.0s: on request"]
+            ["resize-abc  Cancelled after 4s: on request"]
         );
     }
 

@@ -214,7 +214,7 @@ mod tests {
         known.settle();
         let lines = known.changed(&run("True", "Succeeded", [0, 3, 0, 0]), Form::Text);
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].contains("shop/") && lines[0].contains("after 4.0s"), "{lines:?}");
+        assert!(lines[0].contains("shop/") && lines[0].contains("after 4s"), "{lines:?}");
         assert!(known.changed(&run("True", "Succeeded", [0, 3, 0, 0]), Form::Text).is_empty());
         assert!(known.open.is_empty());
         known.forget(&run("True", "Succeeded", [0, 3, 0, 0]));

@@ -49,10 +49,15 @@ fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
     }
 }
 
-/// How long something took. Below a minute with a tenth of a second, because that is what a person at a terminal
+/// How long something took by our own clock. Below a minute with a tenth of a second, because that is what a person at a terminal
 /// compares.
 pub(crate) fn duration(took: Duration) -> String {
     if took.as_secs() < MINUTE { format!("{:.1}s", took.as_secs_f64()) } else { human(took.as_secs()) }
+}
+
+/// How long something took by the times in objects, which count whole seconds.
+pub(crate) fn span(took: Duration) -> String {
+    human(took.as_secs())
 }
 
 /// What lies between two moments, or `None` where one of them is missing.
@@ -104,6 +109,7 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(1234)), "1.2s");
         assert_eq!(duration(Duration::from_secs(90)), "90s");
         assert_eq!(duration(Duration::from_secs(200)), "3m20s");
+        assert_eq!(span(Duration::from_secs(4)), "4s");
         assert_eq!(between(None, Some(Timestamp::UNIX_EPOCH)), None);
         let later = Timestamp::from_second(3).unwrap();
         assert_eq!(between(Some(Timestamp::UNIX_EPOCH), Some(later)), Some(Duration::from_secs(3)));

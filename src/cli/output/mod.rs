@@ -16,7 +16,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
-pub(crate) use age::{age, between, duration};
+pub(crate) use age::{age, between, duration, span};
 pub(crate) use table::{Rows, one_line};
 
 /// What went well.

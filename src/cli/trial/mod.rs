@@ -21,7 +21,7 @@ use super::dev::Limits;
 use super::dev::place::{Temporary, inherited};
 use super::follow::{Follower, exit};
 use super::kinds::job_name;
-use super::output::{FAINT, Output, Rows, STRONG, between, duration, one_line, paint, qualified_name};
+use super::output::{FAINT, Output, Rows, STRONG, between, duration, one_line, paint, qualified_name, span};
 use super::sink::{Address, Delivered, Mode, Sink};
 use super::time::patience;
 use super::{Error, Exit, Global, describe, interrupted, rows, story};
@@ -317,7 +317,7 @@ fn tasks(pods: &[Pod]) -> Rows {
             (number + 1).to_string(),
             pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default(),
             ended.map(|ended| ended.exit_code.to_string()).unwrap_or_default(),
-            took.map(duration).unwrap_or_default(),
+            took.map(span).unwrap_or_default(),
         ]);
     }
     table
@@ -351,6 +351,6 @@ mod tests {
             .unwrap()
         };
         let table = tasks(&[pod(1, 0, 3), pod(0, 0, 0), pod(1, 1, 0)]).render(false);
-        assert_eq!(table, "0   1   Succeeded   0   2.0s\n1   2   Succeeded   0   2.0s\n");
+        assert_eq!(table, "0   1   Succeeded   0   2s\n1   2   Succeeded   0   2s\n");
     }
 }
