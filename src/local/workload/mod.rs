@@ -26,7 +26,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             backoff_base: Duration::from_secs(10),
-            backoff_cap: Duration::from_mins(10),
+            backoff_cap: Duration::from_secs(600),
             // A pass is a few requests in a row; more at a time only wait for the store.
             concurrency: 16,
             status_delay: Duration::from_millis(200),

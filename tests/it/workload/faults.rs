@@ -19,13 +19,13 @@ use std::sync::atomic::Ordering;
 use tower::ServiceExt;
 
 /// How a Pod ends, by its index and the failures before it.
-type Script = fn(u32, u32) -> i32;
+pub(crate) type Script = fn(u32, u32) -> i32;
 
 /// Every Pod that ever was: UID → (job, index).
-type Seen = Arc<Mutex<BTreeMap<String, (String, Option<u32>)>>>;
+pub(crate) type Seen = Arc<Mutex<BTreeMap<String, (String, Option<u32>)>>>;
 
 /// A kubelet that ends every Pod at once as the script says. Returns the Pods it saw.
-fn kubelet(client: &Client, script: Script) -> (Seen, JoinHandle<()>) {
+pub(crate) fn kubelet(client: &Client, script: Script) -> (Seen, JoinHandle<()>) {
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let seen = Seen::default();
     let record = seen.clone();

@@ -86,7 +86,7 @@ async fn an_index_is_retried_and_then_given_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_waits_for_its_backoff() {
-    let long = Duration::from_hours(1);
+    let long = Duration::from_secs(3600);
     let field = Field::with(workload::Options { backoff_base: long, backoff_cap: long, ..options() });
     field.job("j", "completionMode: Indexed, completions: 2, parallelism: 1, backoffLimitPerIndex: 1").await;
     let pods = field.until_active("j", &[0]).await;

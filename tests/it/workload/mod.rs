@@ -1,5 +1,6 @@
 //! The controllers of local mode against the local API, with a kubelet played by hand: no process runs here.
 
+mod cost;
 mod faults;
 mod garbage;
 mod jobs;

@@ -194,7 +194,7 @@ impl Collector {
                 Task::Finish(uid)
                     if self.graph.get(&uid).is_some_and(|node| node.leaving == Leaving::Orphan) =>
                 {
-                    self.at(uid, SETTLE)
+                    self.at(uid, SETTLE);
                 }
                 Task::Examine(uid) | Task::Finish(uid) => self.now(uid),
                 Task::ExamineLater(uid) => self.at(uid, SETTLE),

@@ -131,13 +131,13 @@ impl Operator {
             states.push(match known.get(&uid) {
                 Some((place, leaving)) if *place == wanted => state(*leaving),
                 _ if absent(&key) || found.contains(&key) => OwnerState::Absent,
-                _ => match self.read(&wanted).await?.filter(|object| names(object, &uid)) {
-                    Some(owner) => state(graph::leaving(&owner)),
-                    None => {
+                _ => {
+                    let live = self.read(&wanted).await?.filter(|object| names(object, &uid));
+                    if live.is_none() {
                         found.push(key);
-                        OwnerState::Absent
                     }
-                },
+                    live.map_or(OwnerState::Absent, |owner| state(graph::leaving(&owner)))
+                }
             });
         }
         Ok(states)

@@ -111,8 +111,6 @@ pub(super) struct Work {
 /// What a pass did.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    /// The Pods were listed live.
-    pub(super) verified: bool,
     /// The Job, read or written.
     pub(super) job: Option<Job>,
     /// Pods as they were written, or listed.
@@ -120,13 +118,32 @@ pub(super) struct Report {
     /// UIDs of Pods that turned out to be gone.
     pub(super) gone: Vec<String>,
     pub(super) streak: Option<Streak>,
-    /// Something was written: decide again.
-    pub(super) wrote: bool,
-    /// A status waits to be written with the next one, or a little later.
-    pub(super) lazy: bool,
+    pub(super) left: Left,
     pub(super) again: Option<Timestamp>,
-    /// The Pods must be listed before the next decision.
-    pub(super) verify: bool,
+    pub(super) trust: Trust,
+}
+
+/// What a pass leaves to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Left {
+    #[default]
+    Nothing,
+    /// A status waits to be written with the next one, or a little later.
+    Status,
+    /// Something was written: decide again.
+    Decision,
+}
+
+/// How well the Pods are known after a pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// As before.
+    #[default]
+    Same,
+    /// They were listed live.
+    Verified,
+    /// They must be listed before the next decision.
+    Doubtful,
 }
 
 /// What one request showed of a Pod.
@@ -149,7 +166,7 @@ impl Operator {
         let mut report = Report::default();
         let result = self.step(work, &mut report).await;
         if result.as_ref().is_err_and(Error::uncertain) {
-            report.verify = true;
+            report.trust = Trust::Doubtful;
         }
         (report, result)
     }
@@ -165,17 +182,17 @@ impl Operator {
         let Some(job) = job else {
             // The Job is gone, or nobody's: its Pods are let go.
             let release: Vec<_> = work.pods.into_iter().filter(|pod| pod.tracked()).collect();
-            report.wrote = !release.is_empty();
+            report.left = if release.is_empty() { Left::Nothing } else { Left::Decision };
             return self.release(&work.namespace, &release, report).await;
         };
         let plan = decide(&job, &work.pods, &work.streak, self.pace, Timestamp::now());
         report.again = plan.again;
         let small = plan.lazy && Plan { status: None, ..plan.clone() }.idle();
         if small && !work.flush {
-            report.lazy = true;
+            report.left = Left::Status;
             return Ok(());
         }
-        report.wrote = !plan.idle();
+        report.left = if plan.idle() { Left::Nothing } else { Left::Decision };
         self.apply(&job, plan, report).await
     }
 
@@ -196,7 +213,7 @@ impl Operator {
             listed.iter().filter(|pod| pod.settled()).map(|pod| pod.uid.as_str()).collect();
         pods.retain(|pod| pod.metadata.uid.as_deref().is_some_and(|uid| !settled.contains(uid)));
         report.pods.extend(pods);
-        report.verified = true;
+        report.trust = Trust::Verified;
         work.pods = listed.into_iter().map(Arc::new).collect();
         Ok(())
     }

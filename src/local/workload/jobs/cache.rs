@@ -95,11 +95,6 @@ impl Cache {
         self.entries.get_mut(uid)
     }
 
-    /// How many Jobs are kept.
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Takes in a Job; returns it if it may need something now.
     pub(super) fn job(&mut self, job: Job, source: Source) -> Option<Uid> {
         let uid: Uid = job.metadata.uid.as_deref()?.into();
@@ -377,11 +372,11 @@ mod tests {
         assert!(cache.end(&uid("J")));
         assert_eq!(cache.job(job(4, UNFINISHED), Source::Watch), None, "an old version starts nothing");
         cache.pod(&pod("a", 7, "Succeeded", false), Source::Watch);
-        assert_eq!(cache.len(), 1, "the watch is behind");
+        assert_eq!(cache.entries.len(), 1, "the watch is behind");
         cache.job(job(6, FINISHED), Source::Watch);
-        assert_eq!((cache.len(), cache.homes.len()), (0, 0));
+        assert_eq!((cache.entries.len(), cache.homes.len()), (0, 0));
         assert_eq!(cache.job(job(6, FINISHED), Source::Watch), None);
-        assert_eq!(cache.len(), 0);
+        assert_eq!(cache.entries.len(), 0);
     }
 
     #[test]
@@ -411,7 +406,7 @@ mod tests {
         );
         cache.end(&uid("J"));
         cache.forget(&uid("a"));
-        assert_eq!(cache.len(), 0);
+        assert_eq!(cache.entries.len(), 0);
     }
 
     #[test]
@@ -447,7 +442,7 @@ mod tests {
         assert_eq!(cache.pod(&orphan, Source::Watch), [uid("a")]);
         (orphan.metadata.finalizers, orphan.metadata.resource_version) = (None, Some("4".to_owned()));
         cache.pod(&orphan, Source::Watch);
-        assert_eq!((cache.len(), cache.homes.len()), (0, 0));
+        assert_eq!((cache.entries.len(), cache.homes.len()), (0, 0));
     }
 
     #[test]

@@ -5,8 +5,10 @@
 
 use crate::local::workload::jobs::announce;
 use crate::local::workload::jobs::apply::Error;
+use crate::local::workload::jobs::apply::Left;
 use crate::local::workload::jobs::apply::Operator;
 use crate::local::workload::jobs::apply::Report;
+use crate::local::workload::jobs::apply::Trust;
 use crate::local::workload::jobs::apply::Work;
 use crate::local::workload::jobs::backoff::Pace;
 use crate::local::workload::jobs::cache::Cache;
@@ -166,7 +168,9 @@ impl Controller {
     }
 
     fn touch(&mut self, touched: Vec<Uid>) {
-        touched.into_iter().for_each(|uid| self.queue.push(uid));
+        for uid in touched {
+            self.queue.push(uid);
+        }
     }
 
     fn start_passes(&mut self) {
@@ -210,10 +214,10 @@ impl Controller {
 
     /// Takes in what a pass did, and queues the Job again if that calls for it.
     fn finish(&mut self, uid: &Uid, report: Report, result: Result<(), Error>) {
-        let Report { verified, job, pods, gone, streak, wrote, lazy, again, verify } = report;
+        let Report { job, pods, gone, streak, left, again, trust } = report;
         self.busy.remove(uid);
         if let Some(entry) = self.cache.get_mut(uid) {
-            entry.verify = verify || entry.verify && !verified;
+            entry.verify = trust == Trust::Doubtful || entry.verify && trust == Trust::Same;
             entry.streak = streak.unwrap_or_else(|| std::mem::take(&mut entry.streak));
         }
         job.and_then(|job| self.cache.job(job, Source::Write));
@@ -229,7 +233,7 @@ impl Controller {
             self.forget(uid);
             return;
         }
-        if lazy {
+        if left == Left::Status {
             let since = *self.lazy.entry(uid.clone()).or_insert_with(Instant::now);
             self.queue.push_at(uid.clone(), since + self.settings.status_delay);
         } else {
@@ -242,7 +246,7 @@ impl Controller {
         match result {
             Ok(()) => {
                 self.errors.remove(uid);
-                if wrote || changed {
+                if left == Left::Decision || changed {
                     self.queue.push(uid.clone());
                 }
             }

@@ -195,7 +195,7 @@ fn announce(job: &Job, status: &JobStatus, ended: Option<&Ending>) -> Vec<Announ
     };
     match (suspended(job.status.as_ref()), suspended(Some(status))) {
         (None | Some(false), Some(true)) => {
-            announcements.push(Announcement::normal("Suspended", "Job suspended"))
+            announcements.push(Announcement::normal("Suspended", "Job suspended"));
         }
         (Some(true), Some(false)) => announcements.push(Announcement::normal("Resumed", "Job resumed")),
         _ => {}
@@ -214,6 +214,7 @@ fn announce(job: &Job, status: &JobStatus, ended: Option<&Ending>) -> Vec<Announ
 mod tests {
     use super::*;
     use crate::local::workload::jobs::attempt::Phase;
+    use k8s_openapi::api::batch::v1::UncountedTerminatedPods;
     use std::time::Duration;
 
     const PACE: Pace = Pace { base: Duration::from_secs(10), cap: Duration::from_secs(600) };
@@ -261,7 +262,7 @@ mod tests {
                 _ if word.starts_with('r') => pod.restarts = u32::try_from(number()).expect("a count"),
                 _ if word.starts_with('c') => pod.created = at(number()),
                 _ if word.starts_with('x') => {
-                    pod.exits.push(("main".to_owned(), i32::try_from(number()).expect("a code")))
+                    pod.exits.push(("main".to_owned(), i32::try_from(number()).expect("a code")));
                 }
                 _ => panic!("{word}"),
             }
@@ -278,7 +279,7 @@ mod tests {
     fn words(plan: &Plan) -> String {
         let mut words = Vec::new();
         let uids = |sign: &str, pods: &[Arc<Attempt>]| {
-            pods.iter().map(|pod| format!("{sign}{}", &pod.uid[1..])).collect::<Vec<_>>()
+            pods.iter().map(|pod| format!("{sign}{}", pod.uid.trim_start_matches('U'))).collect::<Vec<_>>()
         };
         words.extend(uids("-", &plan.stop));
         words.extend(uids("!", &plan.delete));
@@ -590,7 +591,7 @@ conditions:
         let spec = "completionMode: Indexed, completions: 1, backoffLimitPerIndex: 0, podFailurePolicy: {rules: [{action: Ignore, onPodConditions: [{type: DisruptionTarget}]}]}";
         let plan = decided(&job(spec, STARTED), &["0 failed disrupted @0"], 10);
         assert_eq!(words(&plan), "+0 f0 i1, ~0 failed disrupted @0");
-        assert_eq!(status(&plan).uncounted_terminated_pods, Some(Default::default()));
+        assert_eq!(status(&plan).uncounted_terminated_pods, Some(UncountedTerminatedPods::default()));
         assert_eq!(status(&plan).failed_indexes.as_deref(), Some(""));
     }
 
@@ -653,7 +654,7 @@ conditions:
             let after = status(&plan);
             assert_eq!(
                 (after.failed, after.uncounted_terminated_pods),
-                (None, Some(Default::default())),
+                (None, Some(UncountedTerminatedPods::default())),
                 "{state}"
             );
         }

@@ -21,8 +21,8 @@ pub(super) enum Verdict {
 
 /// Judges the failure of a Pod by the first rule that matches; without one it counts.
 pub(super) fn judge(policy: Option<&PodFailurePolicy>, namespace: &str, attempt: &Attempt) -> Verdict {
-    let rules = policy.iter().flat_map(|policy| &policy.rules).enumerate();
-    rules.filter_map(|(place, rule)| apply(rule, place, namespace, attempt)).next().unwrap_or(Verdict::Count)
+    let mut rules = policy.iter().flat_map(|policy| &policy.rules).enumerate();
+    rules.find_map(|(place, rule)| apply(rule, place, namespace, attempt)).unwrap_or(Verdict::Count)
 }
 
 fn apply(rule: &PodFailurePolicyRule, place: usize, namespace: &str, attempt: &Attempt) -> Option<Verdict> {

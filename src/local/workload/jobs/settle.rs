@@ -58,12 +58,13 @@ pub(super) fn settle<'a>(
     let stays = |attempt: &&&Arc<Attempt>| !gone.contains(attempt.uid.as_str());
     let active = tally.active.iter().filter(stays).count() + pass.create.len();
     let ready = tally.active.iter().filter(stays).filter(|attempt| attempt.ready).count();
-    status.active = counter(active).filter(|active| *active > 0);
-    status.ready = counter(ready);
-    status.terminating = counter(tally.terminating.len() + gone.len());
+    status.active = Some(counter(active)).filter(|active| *active > 0);
+    status.ready = Some(counter(ready));
+    status.terminating = Some(counter(tally.terminating.len() + gone.len()));
     if tally.terms.indexed {
         status.completed_indexes = Some(tally.completed_indexes.to_string()).filter(|text| !text.is_empty());
-        status.succeeded = counter(tally.completed_indexes.len() as usize).filter(|succeeded| *succeeded > 0);
+        status.succeeded =
+            Some(counter(tally.completed_indexes.len() as usize)).filter(|succeeded| *succeeded > 0);
         status.failed_indexes = tally.failed_indexes.as_ref().map(ToString::to_string);
     }
     if status.start_time.is_none() && (!tally.terms.suspended || pass.last) {
@@ -147,8 +148,8 @@ fn grown(counter: Option<i32>, by: usize) -> Option<i32> {
     Some(i32::try_from(sum).unwrap_or(i32::MAX)).filter(|sum| *sum > 0)
 }
 
-fn counter(count: usize) -> Option<i32> {
-    Some(i32::try_from(count).unwrap_or(i32::MAX))
+fn counter(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 fn end(status: &mut JobStatus, ending: &Ending, last: bool, now: Timestamp) {

@@ -117,7 +117,7 @@ impl World {
                 }
             }
             Happening::Succeeds(number) => {
-                self.ends(pick(&self.pods, number, &alive), Phase::Succeeded, false)
+                self.ends(pick(&self.pods, number, &alive), Phase::Succeeded, false);
             }
             Happening::Fails(number) => self.ends(pick(&self.pods, number, &alive), Phase::Failed, false),
             Happening::Disrupted(number) => self.ends(pick(&self.pods, number, &alive), Phase::Failed, true),
@@ -164,11 +164,9 @@ impl World {
 
     fn delete(&mut self, uid: &str) {
         let now = self.now;
-        if let Some(pod) = self.pods.get_mut(uid) {
-            if !pod.deleted {
-                pod.deleted = true;
-                pod.finished = if pod.terminal() { pod.finished } else { now };
-            }
+        if let Some(pod) = self.pods.get_mut(uid).filter(|pod| !pod.deleted) {
+            pod.deleted = true;
+            pod.finished = if pod.terminal() { pod.finished } else { now };
         }
         self.vanish(uid);
     }
@@ -313,7 +311,7 @@ impl World {
         );
         assert_eq!(
             status.uncounted_terminated_pods.unwrap_or_default(),
-            Default::default(),
+            k8s_openapi::api::batch::v1::UncountedTerminatedPods::default(),
             "all that was released is counted"
         );
         if self.over() {

@@ -108,7 +108,7 @@ mod tests {
         .expect("a job")
     }
 
-    const TEMPLATE: &str = r#"
+    const TEMPLATE: &str = r"
     metadata: {labels: {app: x}, annotations: {a: b}, finalizers: [mine]}
     spec:
       restartPolicy: Never
@@ -116,7 +116,7 @@ mod tests {
       containers:
       - {name: main, image: i, env: [{name: A, value: b}]}
       - {name: own, image: i, env: [{name: JOB_COMPLETION_INDEX, value: mine}]}
-"#;
+";
 
     #[test]
     fn a_pod_of_an_indexed_job_carries_its_index_everywhere() {

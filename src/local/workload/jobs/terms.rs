@@ -11,6 +11,7 @@ const BACKOFF_LIMIT: u32 = 6;
 
 /// The terms of one Job.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent answers of a spec")]
 pub(super) struct Terms<'a> {
     pub(super) indexed: bool,
     /// None: the Job is done when any Pod succeeded and all ended.
