@@ -229,19 +229,24 @@ fn on_job(world: &World, writer: &mut Writer<Job>, event: Event<Job>) -> Wanted 
             job.metadata.managed_fields = None;
             let before = world.jobs.get(&ObjectRef::from_obj(&job));
             writer.apply_watcher_event(&Event::Apply(job.clone()));
-            // The roll-up changes a Job twice a second; only what bears on starting is news to its runs.
-            let bears = |job: &Job| {
-                (job.metadata.uid.clone(), job.spec.suspend, job.metadata.deletion_timestamp.is_some())
-            };
-            let news = before.is_none_or(|before| bears(&before) != bears(&job));
-            let wanted = if news { dependents(world, &job) } else { Wanted::default() };
-            Wanted { jobs: vec![key(&job.metadata)], ..wanted }
+            // The roll-up writes a Job twice a second. If that were news, the next roll-up would follow at once, and
+            // so would the one after it for as long as runs come and go.
+            let news = |was: &Job| was.metadata.generation != job.metadata.generation || bears(was) != bears(&job);
+            if before.is_some_and(|was| !news(&was)) {
+                return Wanted::default();
+            }
+            Wanted { jobs: vec![key(&job.metadata)], ..dependents(world, &job) }
         }
         Event::Delete(job) => {
             writer.apply_watcher_event(&Event::Delete(job.clone()));
             dependents(world, &job)
         }
     }
+}
+
+/// What of a Job bears on its runs and Triggers besides its spec.
+fn bears(job: &Job) -> (Option<&str>, bool) {
+    (job.metadata.uid.as_deref(), job.metadata.deletion_timestamp.is_some())
 }
 
 /// The runs that may wait for that Job, and the Triggers that name it.

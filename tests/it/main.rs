@@ -10,6 +10,7 @@ mod floors;
 mod generated;
 mod kubeapi;
 mod runner;
+mod runs;
 mod sink;
 mod support;
 mod workload;

@@ -1,0 +1,258 @@
+//! Runs from the event to the recorded end: our controllers over a small Kubernetes with real processes.
+
+mod cancel;
+mod ends;
+mod faults;
+mod history;
+mod lost;
+mod starts;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use axum::extract::Request;
+use axum::middleware;
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use http::Method;
+use http::StatusCode;
+use k8s_openapi::api::core::v1::Event as KubernetesEvent;
+use kakehi::api::Execution;
+use kakehi::api::Job;
+use kakehi::api::condition;
+use kakehi::controllers;
+use kakehi::event::Event;
+use kakehi::local;
+use kakehi::local::Local;
+use kakehi::ops;
+use kakehi::ops::Accepted;
+use kakehi::plan;
+use kakehi::plan::Phase;
+use kube::Api;
+use kube::Client;
+use kube::api::ListParams;
+use kube::api::Patch;
+use kube::api::PatchParams;
+use kube::api::PostParams;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
+
+use crate::support::DEADLINE;
+use crate::support::eventually;
+
+pub(crate) const NAMESPACE: &str = "default";
+
+/// What the controllers sent to the API server, and whether it listens.
+#[derive(Clone, Default)]
+pub(crate) struct Wire {
+    writes: Arc<Mutex<Vec<String>>>,
+    cut: Arc<AtomicBool>,
+}
+
+impl Wire {
+    /// From now on nothing gets through, or everything again.
+    pub(crate) fn cut(&self, cut: bool) {
+        self.cut.store(cut, Ordering::SeqCst);
+    }
+
+    /// The writes that name `part` somewhere, as `METHOD path`.
+    pub(crate) fn writes(&self, part: &str) -> Vec<String> {
+        self.writes.lock().unwrap().iter().filter(|write| write.contains(part)).cloned().collect()
+    }
+
+    async fn pass(self, request: Request, next: Next) -> Response {
+        if self.cut.load(Ordering::SeqCst) {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        let line = format!("{} {}", request.method(), request.uri().path());
+        let is_write = request.method() != Method::GET;
+        let response = next.run(request).await;
+        if is_write && response.status().is_success() {
+            self.writes.lock().unwrap().push(line);
+        }
+        response
+    }
+}
+
+/// A machine that runs Jobs.
+pub(crate) struct House {
+    pub(crate) client: Client,
+    pub(crate) wire: Wire,
+    controlled: Client,
+    controllers: Option<(CancellationToken, JoinHandle<()>)>,
+    _local: DropGuard,
+    _directory: tempfile::TempDir,
+}
+
+impl House {
+    /// Everything runs.
+    pub(crate) fn start() -> Self {
+        let mut house = Self::without_controllers();
+        house.start_controllers();
+        house
+    }
+
+    /// Everything but our controllers.
+    pub(crate) fn without_controllers() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let local = Local::open(local::Options {
+            directory: directory.path().to_owned(),
+            durable: false,
+            definitions: kakehi::api::crds(),
+            max_pods: 16,
+            inherited: BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".into())]),
+        })
+        .unwrap();
+        let (client, wire) = (local.client(), Wire::default());
+        let watched = wire.clone();
+        let router = local
+            .router()
+            .layer(middleware::from_fn(move |request, next| watched.clone().pass(request, next)));
+        let shutdown = CancellationToken::new();
+        let token = shutdown.clone();
+        tokio::spawn(async move { local.run(token).await });
+        Self {
+            client,
+            wire,
+            controlled: Client::new(router, NAMESPACE),
+            controllers: None,
+            _local: shutdown.drop_guard(),
+            _directory: directory,
+        }
+    }
+
+    pub(crate) fn start_controllers(&mut self) {
+        let shutdown = CancellationToken::new();
+        let options = controllers::Options { sink_url: "http://sink.example".to_owned() };
+        let running = controllers::run(self.controlled.clone(), options, shutdown.clone());
+        self.controllers = Some((shutdown, tokio::spawn(running)));
+    }
+
+    /// Stops our controllers and waits until they are done.
+    pub(crate) async fn stop_controllers(&mut self) {
+        let (shutdown, running) = self.controllers.take().unwrap();
+        shutdown.cancel();
+        tokio::time::timeout(DEADLINE, running)
+            .await
+            .expect("controllers end when they are asked to")
+            .unwrap();
+    }
+
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// Creates a Job whose single container runs `script`; `spec` is the ExecutionTemplateSpec around it, in YAML.
+    pub(crate) async fn job(&self, name: &str, script: &str, spec: &str) -> Job {
+        self.job_of(name, script, spec, "{}").await
+    }
+
+    /// The same with fields of the task, in YAML.
+    pub(crate) async fn job_of(&self, name: &str, script: &str, spec: &str, task: &str) -> Job {
+        let mut task: Value = serde_saphyr::from_str(task).unwrap();
+        task["containers"] =
+            serde_json::json!([{"name": "main", "image": "none", "command": ["/bin/sh", "-c", script]}]);
+        let mut spec: Value = serde_saphyr::from_str(spec).unwrap();
+        let suspend = spec.as_object_mut().unwrap().remove("suspend").unwrap_or(Value::Bool(false));
+        spec["template"] = serde_json::json!({"spec": task});
+        let job = serde_json::json!({
+            "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job", "metadata": {"name": name},
+            "spec": {"suspend": suspend, "template": {"spec": spec}},
+        });
+        let job: Job = serde_json::from_value(job).unwrap();
+        self.api().create(&PostParams::default(), &job).await.unwrap()
+    }
+
+    /// Changes a Job.
+    pub(crate) async fn patch_job(&self, name: &str, patch: Value) {
+        self.api::<Job>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Sends an event to a Job's address, as the sink would.
+    pub(crate) async fn send(&self, job: &Job, id: &str) -> Accepted {
+        let event = event(id);
+        let planned = plan::from_event(job, &event, None).unwrap();
+        ops::accept(&self.client, &planned).await.unwrap()
+    }
+
+    /// Sends an event and waits for the end of its run.
+    pub(crate) async fn run(&self, job: &Job) -> Execution {
+        let run = self.send(job, "1").await.execution;
+        self.ended(&run).await
+    }
+
+    pub(crate) async fn execution(&self, name: &str) -> Execution {
+        self.api().get(name).await.unwrap()
+    }
+
+    /// Waits for the end of a run.
+    pub(crate) async fn ended(&self, name: &str) -> Execution {
+        let waited = tokio::time::timeout(DEADLINE, ops::wait(&self.client, NAMESPACE, name)).await;
+        match waited {
+            Ok(ended) => ended.unwrap(),
+            Err(_) => panic!("{name} did not end: {:#?}", self.execution(name).await.status),
+        }
+    }
+
+    /// Waits until a run is in that phase.
+    pub(crate) async fn reaches(&self, name: &str, wanted: Phase) -> Execution {
+        let what = format!("{name} is {}", wanted.as_str());
+        eventually(&what, async || {
+            let found = self.execution(name).await;
+            if plan::phase(&found) == wanted { Ok(found) } else { Err(found.status) }
+        })
+        .await
+    }
+
+    /// Reasons of the Kubernetes Events about a run, in the order in which they happened.
+    pub(crate) async fn reported(&self, name: &str) -> Vec<String> {
+        let events: Vec<KubernetesEvent> = self.api().list(&ListParams::default()).await.unwrap().items;
+        let mut events: Vec<_> = events
+            .into_iter()
+            .filter(|event| event.involved_object.name.as_deref() == Some(name))
+            .filter(|event| event.involved_object.kind.as_deref() == Some("Execution"))
+            .collect();
+        events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
+        events.into_iter().filter_map(|event| event.reason).collect()
+    }
+}
+
+pub(crate) fn event(id: &str) -> Event {
+    Event::builder()
+        .required(id, "/orders", "order")
+        .set("subject", "a $(HOME) $$(X) b")
+        .set("datacontenttype", "application/json")
+        .data("{\"n\": 7}")
+        .build()
+        .unwrap()
+}
+
+/// What the condition `Completed` says: status, reason and message.
+pub(crate) fn completed(execution: &Execution) -> (String, String, String) {
+    let status = execution.status.as_ref().unwrap();
+    assert!(status.conditions.iter().all(|one| one.status != "Unknown"), "{:#?}", status.conditions);
+    let completed = condition(&status.conditions, "Completed").unwrap();
+    (completed.status.clone(), completed.reason.clone(), completed.message.clone())
+}
+
+#[track_caller]
+pub(crate) fn assert_completed(execution: &Execution, reason: &str, message: &str) {
+    let (_, found, words) = completed(execution);
+    assert_eq!((found.as_str(), words.as_str()), (reason, message));
+}
+
+/// The counts of a run: succeeded, failed, cancelled, retried.
+pub(crate) fn counts(execution: &Execution) -> [i32; 4] {
+    let status = execution.status.as_ref().unwrap();
+    assert_eq!(status.running_count, 0);
+    [status.succeeded_count, status.failed_count, status.cancelled_count, status.retried_count]
+}
