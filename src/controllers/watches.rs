@@ -231,7 +231,8 @@ fn on_job(world: &World, writer: &mut Writer<Job>, event: Event<Job>) -> Wanted 
             writer.apply_watcher_event(&Event::Apply(job.clone()));
             // The roll-up writes a Job twice a second. If that were news, the next roll-up would follow at once, and
             // so would the one after it for as long as runs come and go.
-            let news = |was: &Job| was.metadata.generation != job.metadata.generation || bears(was) != bears(&job);
+            let news =
+                |was: &Job| was.metadata.generation != job.metadata.generation || bears(was) != bears(&job);
             if before.is_some_and(|was| !news(&was)) {
                 return Wanted::default();
             }

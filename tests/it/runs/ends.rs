@@ -57,7 +57,7 @@ async fn three_tasks_two_at_a_time_each_with_its_index() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_task_is_told_with_its_exit_code_and_last_words() {
     let house = House::start();
-    let script = "echo starting; echo 'cannot read the order' >&2; exit 3";
+    let script = "echo starting; echo 'cannot read the order'; exit 3";
     let job = house.job_of("fails", script, "{}", "{maxRetries: 0}").await;
     let ended = house.run(&job).await;
     assert_completed(

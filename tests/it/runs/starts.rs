@@ -76,14 +76,17 @@ async fn a_suspended_job_queues_its_runs_and_a_resumed_one_starts_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_nobody_can_start_ends_at_its_start_deadline() {
     let house = House::start();
-    let job = house
-        .job_of("nowhere", "exit 0", "{startDeadlineSeconds: 1}", "{nodeSelector: {disk: golden}}")
-        .await;
-    let ended = house.run(&job).await;
-    let (status, reason, message) = completed(&ended);
-    assert_eq!(status, "False");
-    assert!(["Unschedulable", "StartDeadlineExceeded"].contains(&reason.as_str()), "{reason}: {message}");
-    assert!(message.starts_with("no task started within 1 s: "), "{message}");
+    house.job("nowhere", "exit 0", "{startDeadlineSeconds: 1}").await;
+    let needs = json!([{"name": "main", "image": "none", "command": ["true"], "env": [
+        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "missing", "key": "key"}}},
+    ]}]);
+    let patch = json!({"spec": {"template": {"spec": {"template": {"spec": {"containers": needs}}}}}});
+    house.patch_job("nowhere", patch).await;
+    let ended = house.run(&house.api().get("nowhere").await.unwrap()).await;
+    let (_, reason, message) = completed(&ended);
+    assert_eq!(reason, "ContainerConfigFailed", "{message}");
+    assert!(message.starts_with("no task started within 1 s: CreateContainerConfigError"), "{message}");
+    assert!(message.contains("missing"), "{message}");
     assert_eq!(counts(&ended), [0, 0, 1, 0]);
     let name = ended.metadata.name.unwrap();
     let set = house.api::<batchv1::Job>().get(&name).await.unwrap();
