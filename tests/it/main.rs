@@ -9,6 +9,7 @@ mod cli_try;
 mod floors;
 mod generated;
 mod kubeapi;
+mod kubectl;
 mod runner;
 mod runs;
 mod sink;

@@ -50,12 +50,13 @@ pub(super) async fn log(call: &Call, name: &str) -> Result<Response, Refusal> {
     let address = address(call, node)?;
     let namespace = call.namespace.as_deref().unwrap_or_default();
     let mut path = format!("{address}/containerLogs/{namespace}/{name}/{container}");
-    let mut separator = '?';
+    let mut separator = "?";
     for parameter in PARAMETERS {
         if let Some(value) = call.query.get(parameter) {
-            path.push(separator);
-            path.push_str(&format!("{parameter}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
-            separator = '&';
+            let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+            path.extend([separator, parameter, "="]);
+            path.extend(value);
+            separator = "&";
         }
     }
     let uri: Uri = path.parse().map_err(|error| Refusal::Node(format!("{path:?} is no address: {error}")))?;

@@ -12,6 +12,7 @@
 mod apply;
 mod body;
 mod codec;
+mod definitions;
 mod discovery;
 mod kinds;
 mod kubelet;
@@ -49,6 +50,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use self::body::PatchKind;
+use self::definitions::Definitions;
 use self::kinds::Kinds;
 use self::kubelet::Kubelets;
 use self::negotiate::Accept;
@@ -89,7 +91,8 @@ pub struct Server(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
-    kinds: Kinds,
+    kinds: Arc<Kinds>,
+    definitions: Arc<Definitions>,
     options: Options,
     kubelets: Kubelets,
     /// Ends all watches, so that a graceful shutdown does not wait for them.
@@ -106,14 +109,27 @@ impl Server {
         options: Options,
     ) -> Result<Self, Error> {
         let kinds = Kinds::new(&definitions).map_err(|error| Error::Definition(Box::new(error)))?;
-        Ok(Self(Arc::new(Inner {
+        let definitions =
+            Definitions::new(definitions).map_err(|error| Error::Definition(Box::new(error)))?;
+        Ok(Self::of(store, Arc::new(kinds), Arc::new(definitions), options))
+    }
+
+    /// A server of the same kinds over another store. Definitions are read and their rules compiled only once.
+    #[must_use]
+    pub fn over(&self, store: Store) -> Self {
+        Self::of(store, Arc::clone(&self.0.kinds), Arc::clone(&self.0.definitions), self.0.options.clone())
+    }
+
+    fn of(store: Store, kinds: Arc<Kinds>, definitions: Arc<Definitions>, options: Options) -> Self {
+        Self(Arc::new(Inner {
             store,
             kinds,
+            definitions,
             options,
             kubelets: Kubelets::new(),
             closing: CancellationToken::new(),
             founded: OnceCell::new(),
-        })))
+        }))
     }
 
     /// Everything it serves. `kube::Client::new(server.router(), "default")` talks to it without a socket.

@@ -56,7 +56,7 @@ impl Inner {
                 Err(refusal) => return Err(refusal),
             }
         }
-        Ok(())
+        self.definitions.store(&self.store).await
     }
 
     /// Empties namespaces that are being deleted and lets them go, until `shutdown`.

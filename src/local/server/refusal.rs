@@ -3,6 +3,9 @@
 //! Clients decide by `reason` and `code`, people read `message`, kubectl prints `details.causes`; all three follow the
 //! API server (apimachinery, `pkg/api/errors`).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::response::IntoResponse;
 use axum::response::Response;
 use http::HeaderValue;
@@ -16,32 +19,25 @@ use crate::local::server::schema::FieldError;
 use crate::local::store;
 
 /// What a refusal is about: a resource, and an object of it where one is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Subject {
-    group: String,
-    resource: String,
-    kind: String,
-    name: String,
+    kind: Arc<Kind>,
+    name: Box<str>,
 }
 
 impl Subject {
-    pub(super) fn new(kind: &Kind, name: &str) -> Self {
-        Self {
-            group: kind.group.clone(),
-            resource: kind.plural.clone(),
-            kind: kind.kind.clone(),
-            name: name.to_owned(),
-        }
+    pub(super) fn new(kind: &Arc<Kind>, name: &str) -> Self {
+        Self { kind: Arc::clone(kind), name: name.into() }
     }
 
     /// `jobs.batch "a"`.
     fn resource(&self) -> String {
-        format!("{} \"{}\"", qualified(&self.resource, &self.group), self.name)
+        format!("{} \"{}\"", self.kind.qualified_resource(), self.name)
     }
 
     /// `Job.batch "a"`.
     fn kind(&self) -> String {
-        format!("{} \"{}\"", qualified(&self.kind, &self.group), self.name)
+        format!("{} \"{}\"", self.kind.qualified_kind(), self.name)
     }
 
     fn details(&self, kind: &str) -> Value {
@@ -49,15 +45,11 @@ impl Subject {
         if !self.name.is_empty() {
             details["name"] = json!(self.name);
         }
-        if !self.group.is_empty() {
-            details["group"] = json!(self.group);
+        if !self.kind.group.is_empty() {
+            details["group"] = json!(self.kind.group);
         }
         details
     }
-}
-
-fn qualified(name: &str, group: &str) -> String {
-    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
 }
 
 /// A request that is not carried out, by the reason that its client is told.
@@ -71,7 +63,7 @@ pub(super) enum Refusal {
     AlreadyExists(Subject),
     #[error("Operation cannot be fulfilled on {}: {why}", subject.resource())]
     Conflict { subject: Subject, why: String },
-    /// Server-side apply met fields of other managers: (cause message, field).
+    /// Server-side apply met fields of other managers: (who, which field).
     #[error("{}", apply_conflict(.0))]
     ApplyConflict(Vec<(String, String)>),
     #[error("{} is invalid: {}", subject.kind(), joined(errors))]
@@ -123,15 +115,21 @@ fn joined(errors: &[FieldError]) -> String {
     }
 }
 
+/// One sentence for one conflict, a list by manager for more.
 fn apply_conflict(causes: &[(String, String)]) -> String {
+    if let [(manager, field)] = causes {
+        return format!("Apply failed with 1 conflict: conflict with {manager}: {field}");
+    }
+    let mut by_manager: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (manager, field) in causes {
+        by_manager.entry(manager).or_default().push(field);
+    }
     let mut lines = Vec::new();
-    for (message, field) in causes {
-        lines.push(format!("{message}: {field}"));
+    for (manager, fields) in by_manager {
+        lines.push(format!("conflicts with {manager}:"));
+        lines.extend(fields.iter().map(|field| format!("- {field}")));
     }
-    match lines.as_slice() {
-        [line] => format!("Apply failed with 1 conflict: {line}"),
-        many => format!("Apply failed with {} conflicts: {}", many.len(), many.join("\n")),
-    }
+    format!("Apply failed with {} conflicts: {}", causes.len(), lines.join("\n"))
 }
 
 impl Refusal {
@@ -169,17 +167,17 @@ impl Refusal {
     fn details(&self) -> Option<Value> {
         match self {
             Self::NotFound(subject) | Self::AlreadyExists(subject) | Self::Conflict { subject, .. } => {
-                Some(subject.details(&subject.resource))
+                Some(subject.details(&subject.kind.plural))
             }
             Self::Forbidden { subject, cause, .. } => {
-                let mut details = subject.details(&subject.resource);
+                let mut details = subject.details(&subject.kind.plural);
                 if let Some(cause) = cause {
                     details["causes"] = json!([cause]);
                 }
                 Some(details)
             }
             Self::Invalid { subject, errors } => {
-                let mut details = subject.details(&subject.kind);
+                let mut details = subject.details(&subject.kind.kind);
                 let cause =
                     |e: &FieldError| json!({"reason": e.reason, "message": e.message, "field": e.field});
                 details["causes"] = errors.iter().map(cause).collect();
@@ -239,5 +237,88 @@ impl IntoResponse for Refusal {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::server::kinds::Kinds;
+
+    fn subject() -> Subject {
+        let kinds = Kinds::new(&[]).unwrap();
+        Subject::new(kinds.find("batch", "v1", "jobs").unwrap(), "a")
+    }
+
+    fn field(field: &str, message: &str) -> FieldError {
+        FieldError { field: field.to_owned(), reason: "FieldValueInvalid", message: message.to_owned() }
+    }
+
+    #[test]
+    fn refusals_speak_like_the_api_server() {
+        let conflict = |list: &[(&str, &str)]| {
+            Refusal::ApplyConflict(list.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect())
+        };
+        for (refusal, code, reason, message) in [
+            (Refusal::NotFound(subject()), 404, "NotFound", "jobs.batch \"a\" not found"),
+            (Refusal::AlreadyExists(subject()), 409, "AlreadyExists", "jobs.batch \"a\" already exists"),
+            (
+                Refusal::Conflict { subject: subject(), why: "no".to_owned() },
+                409,
+                "Conflict",
+                "Operation cannot be fulfilled on jobs.batch \"a\": no",
+            ),
+            (
+                Refusal::Invalid { subject: subject(), errors: vec![field("spec.x", "Required value")] },
+                422,
+                "Invalid",
+                "Job.batch \"a\" is invalid: spec.x: Required value",
+            ),
+            (
+                Refusal::Invalid { subject: subject(), errors: vec![field("a", "one"), field("b", "two")] },
+                422,
+                "Invalid",
+                "Job.batch \"a\" is invalid: [a: one, b: two]",
+            ),
+            (
+                conflict(&[("\"m\" using v1", ".data.k")]),
+                409,
+                "Conflict",
+                "Apply failed with 1 conflict: conflict with \"m\" using v1: .data.k",
+            ),
+            (
+                conflict(&[
+                    ("\"n\" using v1", ".data.k"),
+                    ("\"m\" using v1", ".data.l"),
+                    ("\"n\" using v1", ".x"),
+                ]),
+                409,
+                "Conflict",
+                "Apply failed with 3 conflicts: conflicts with \"m\" using v1:\n- .data.l\nconflicts with \"n\" using v1:\n\
+                 - .data.k\n- .x",
+            ),
+            (
+                Refusal::Store(store::Error::Unavailable),
+                503,
+                "ServiceUnavailable",
+                "the store cannot answer now: the storage is not available",
+            ),
+        ] {
+            let status = refusal.status();
+            assert_eq!(status["code"], code, "{message}");
+            assert_eq!(status["reason"], reason);
+            assert_eq!(status["message"], message);
+            assert_eq!(refusal.into_response().status().as_u16(), code);
+        }
+    }
+
+    #[test]
+    fn causes_name_each_field() {
+        let status = Refusal::Invalid { subject: subject(), errors: vec![field("spec.x", "bad")] }.status();
+        let cause = json!({"reason": "FieldValueInvalid", "message": "bad", "field": "spec.x"});
+        assert_eq!(
+            status["details"],
+            json!({"name": "a", "group": "batch", "kind": "Job", "causes": [cause]})
+        );
     }
 }

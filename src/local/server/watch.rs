@@ -173,15 +173,14 @@ impl Feed {
                 self.object_event("ADDED", row, row.revision, &mut chunk)?;
             }
         }
-        self.phase = match page.rows.last().filter(|_| page.more) {
-            Some(last) => Phase::Initial { after: Some(last.key.to_string()), watch },
-            None => {
-                if self.announce_end {
-                    chunk.extend(self.bookmark(revision, true));
-                }
-                Phase::Following(watch)
+        if let Some(last) = page.rows.last().filter(|_| page.more) {
+            self.phase = Phase::Initial { after: Some(last.key.to_string()), watch };
+        } else {
+            if self.announce_end {
+                chunk.extend(self.bookmark(revision, true));
             }
-        };
+            self.phase = Phase::Following(watch);
+        }
         Ok(Bytes::from(chunk))
     }
 
@@ -230,7 +229,7 @@ impl Feed {
                 (true, true, _, Some(row)) => self.object_event("MODIFIED", row, row.revision, &mut chunk)?,
                 // Removed, or no longer selected: either way the last state that the watch knew, at the new revision.
                 (true, false, Some(row), _) => {
-                    self.object_event("DELETED", row, change.revision, &mut chunk)?
+                    self.object_event("DELETED", row, change.revision, &mut chunk)?;
                 }
                 _ => continue,
             }

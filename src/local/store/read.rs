@@ -122,7 +122,7 @@ fn scan(
         let old = past.next_if(|(old, _)| key.is_none_or(|key| ***old <= *key));
         let row = match (key, &old) {
             (None, None) => return Ok((found, false)),
-            (_, Some((_, row))) => row.as_ref().cloned(),
+            (_, Some((_, row))) => Option::clone(row),
             (Some(key), None) => {
                 let value = next.as_ref().map(|(_, value)| value.value());
                 value.map(|(revision, value)| Row {

@@ -64,9 +64,9 @@ impl Drop for Writer {
 }
 
 fn run(disk: &Disk, log: &Log, mut queue: mpsc::Receiver<Request>) {
-    let mut group = Vec::with_capacity(GROUP);
+    let mut group = Vec::new();
     while queue.blocking_recv_many(&mut group, GROUP) > 0 {
-        let requests: Vec<Request> = group.drain(..).collect();
+        let requests: Vec<Request> = std::mem::take(&mut group);
         match commit(disk, log.head(), &requests) {
             Ok((changes, answers)) => {
                 // Published first: whoever is told of a revision can already watch from it.
@@ -165,13 +165,12 @@ fn apply(
         row(revision, Bytes::copy_from_slice(value))
     });
     match (expect, &before) {
-        (Expect::Absent, None) => {}
         (Expect::Absent, Some(_)) => return Err(Error::Exists),
         (Expect::Revision(_), None) => return Err(Error::Missing),
         (Expect::Revision(expected), Some(found)) if *expected != found.revision => {
             return Err(Error::Conflict { current: found.revision });
         }
-        (Expect::Revision(_), Some(_)) => {}
+        (Expect::Absent, None) | (Expect::Revision(_), Some(_)) => {}
     }
     match value {
         Some(value) => drop(rows.insert(&**key, (revision, &**value))?),

@@ -1,6 +1,7 @@
 //! The contract of a Kubernetes API, written against `kube::Client` and HTTP only: local mode must pass all of it, and so
 //! must a real API server.
 
+mod definitions;
 mod deletion;
 mod lists;
 mod negotiation;

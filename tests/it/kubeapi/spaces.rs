@@ -47,7 +47,11 @@ async fn a_deleted_namespace_ends_when_it_is_empty() {
         other => Err(other.map(|found| found.is_some())),
     })
     .await;
-    assert!(maps.get("held").await.unwrap().metadata.deletion_timestamp.is_some());
+    eventually("what is held is asked to end", async || {
+        let held = maps.get("held").await.map_err(Some)?;
+        held.metadata.deletion_timestamp.map(drop).ok_or(None::<kube::Error>)
+    })
+    .await;
     let off = Patch::Merge(json!({"metadata": {"finalizers": null}}));
     maps.patch("held", &PatchParams::default(), &off).await.unwrap();
     eventually("the namespace is gone", async || match spaces.get_opt(&place.namespace).await {

@@ -309,7 +309,7 @@ async fn contradictory_options_are_refused() {
         let answer = tokio::time::timeout(Duration::from_secs(20), place.client.request_text(request)).await;
         match answer.expect("an answer, no stream") {
             Err(kube::Error::Api(status)) => {
-                assert!((400..500).contains(&status.code), "{query}: {status:?}")
+                assert!((400..500).contains(&status.code), "{query}: {status:?}");
             }
             other => panic!("{query}: {other:?}"),
         }

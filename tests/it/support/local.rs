@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kakehi::local::server;
 use kakehi::local::server::Server;
 use kakehi::local::store;
@@ -11,26 +10,31 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::DropGuard;
 
-/// Made once: deriving the schemas takes most of a second without optimisation.
-static DEFINITIONS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(kakehi::api::crds);
+/// Knows our kinds. Made once: reading the definitions takes most of a second without optimisation.
+static PROTOTYPE: LazyLock<Server> = LazyLock::new(|| {
+    let server = Server::new(memory(), kakehi::api::crds(), server::Options::default());
+    server.expect("our definitions can be served")
+});
+
+fn memory() -> Store {
+    Store::open(store::Options::memory()).expect("a store in memory opens")
+}
 
 /// A server over a store in memory. Its background work ends with this value.
-pub struct Cluster {
-    pub server: Server,
-    pub client: Client,
+pub(crate) struct Cluster {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
     _running: DropGuard,
 }
 
 /// Starts one. Must be called inside a runtime.
-pub fn cluster() -> Cluster {
-    over(Store::open(store::Options::memory()).expect("a store in memory opens"))
+pub(crate) fn cluster() -> Cluster {
+    over(memory())
 }
 
 /// The same over a given store.
-pub fn over(store: Store) -> Cluster {
-    let definitions = DEFINITIONS.clone();
-    let server =
-        Server::new(store, definitions, server::Options::default()).expect("our definitions can be served");
+pub(crate) fn over(store: Store) -> Cluster {
+    let server = PROTOTYPE.over(store);
     let shutdown = CancellationToken::new();
     let (running, token) = (server.clone(), shutdown.clone());
     tokio::spawn(async move { running.run(token).await });
@@ -38,9 +42,7 @@ pub fn over(store: Store) -> Cluster {
     Cluster { server, client, _running: shutdown.drop_guard() }
 }
 
-/// Only the client, for scenarios that need nothing else. The server lives as long as the client does; namespaces are not emptied.
-pub fn client() -> Client {
-    let store = Store::open(store::Options::memory()).expect("a store in memory opens");
-    let server = Server::new(store, DEFINITIONS.clone(), server::Options::default());
-    Client::new(server.expect("our definitions can be served").router(), "default")
+/// Only the client, for scenarios that need nothing else: namespaces that are deleted are not emptied.
+pub(crate) fn client() -> Client {
+    Client::new(PROTOTYPE.over(memory()).router(), "default")
 }

@@ -151,7 +151,7 @@ pub(in crate::local::server) async fn list(call: &Call, selection: &Selection) -
                     .to_owned(),
             ));
         }
-        (None, _, None | Some("NotOlderThan" | "Exact")) => None,
+        (None, _, None | Some("NotOlderThan")) => None,
         (None, _, Some(other)) => {
             return Err(Refusal::BadRequest(format!(
                 "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
