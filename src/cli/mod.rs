@@ -126,8 +126,10 @@ enum Command {
     Crd(crd::Args),
 }
 
-/// What is logged by verbs that only ask a server, or that show what happens anyway: nothing but faults.
-const QUIET_LOG: &str = "error";
+/// What is logged by verbs that only ask a server: nothing but faults.
+const CLIENT_LOG: &str = "error";
+/// What `dev` logs: faults, and events that are refused. What happens to runs it tells itself.
+const DEV_LOG: &str = "warn,kakehi::sink=info";
 
 /// Parses a command line. `Err` holds what clap has to say: help and version included.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
@@ -135,8 +137,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     let matches = command.try_get_matches_from_mut(arguments)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     let said = matches.value_source("log") != Some(ValueSource::DefaultValue);
-    if !said && !matches!(cli.command, Command::Dev(_)) {
-        QUIET_LOG.clone_into(&mut cli.global.log.log);
+    if !said {
+        let usual = if matches!(cli.command, Command::Dev(_)) { DEV_LOG } else { CLIENT_LOG };
+        usual.clone_into(&mut cli.global.log.log);
     }
     Ok(cli)
 }
@@ -257,11 +260,11 @@ mod tests {
     }
 
     #[test]
-    fn only_dev_logs_more_than_faults_unless_told_to() {
+    fn each_verb_logs_what_fits_it_unless_told_otherwise() {
         let log = |line: &str| parse(line.split(' ').map(OsString::from)).unwrap().global.log.log;
-        assert_eq!(log("kakehi list"), QUIET_LOG);
-        assert_eq!(log("kakehi try"), QUIET_LOG);
-        assert_ne!(log("kakehi dev"), QUIET_LOG);
+        assert_eq!(log("kakehi list"), CLIENT_LOG);
+        assert_eq!(log("kakehi try"), CLIENT_LOG);
+        assert_eq!(log("kakehi dev"), DEV_LOG);
         assert_eq!(log("kakehi list --log debug"), "debug");
         assert_eq!(log("kakehi --log debug list"), "debug");
     }

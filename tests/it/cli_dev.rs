@@ -1,11 +1,16 @@
 //! `kakehi dev` and the client verbs against it, as the binary does them.
 
-use nix::sys::signal::Signal;
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::cli_process::{Dev, Home, end};
-use crate::support::eventually;
+use crate::support::{DEADLINE, eventually};
 
 const MANIFESTS: &str = "
 apiVersion: run.kakehi.dev/v1alpha1
@@ -143,18 +148,16 @@ async fn a_run_by_hand_ends_with_the_runs_exit_code() {
 async fn a_run_can_be_stopped_while_its_logs_are_followed() {
     let dev = with_manifests().await;
     let name = dev.kakehi(&["run", "wait"]).await.good().trim().to_owned();
-    eventually("the task runs", async || {
-        let logs = dev.kakehi(&["logs", &name]).await;
-        if logs.out == "waiting\n" { Ok(()) } else { Err(logs) }
-    })
-    .await;
     let mut following = dev.program(env!("CARGO_BIN_EXE_kakehi"));
-    following.args(["logs", "-f", &name]);
-    let following = tokio::spawn(end(following));
+    let mut following = following.args(["logs", "-f", &name]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let first = timeout(DEADLINE, lines.next_line()).await.expect("a line in time").unwrap();
+    assert_eq!(first.as_deref(), Some("waiting"));
     let cancelled = dev.kakehi(&["cancel", &name, "--wait"]).await;
     assert!(cancelled.err.contains("Cancelled"), "{cancelled:?}");
     assert!(cancelled.good().contains("is asked to stop"));
-    assert_eq!(following.await.unwrap().good(), "waiting\n");
+    let ended = timeout(DEADLINE, following.wait()).await.expect("ends in time").unwrap();
+    assert_eq!(ended.code(), Some(0));
     let again = dev.kakehi(&["cancel", &name]).await.good();
     assert!(again.contains("has ended already"), "{again}");
 }
@@ -191,6 +194,35 @@ async fn state_survives_the_process() {
     assert_eq!(send(&dev, "7").await, name);
     let logs = dev.kakehi(&["logs", &name, "--no-prefix"]).await.good();
     assert_eq!(logs, "order 7\norder 7\n");
+}
+
+#[tokio::test]
+async fn a_list_can_be_watched() {
+    let dev = with_manifests().await;
+    let mut watching = dev.program(env!("CARGO_BIN_EXE_kakehi"));
+    let mut watching = watching.args(["list", "-w"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let name = dev.kakehi(&["run", "work"]).await.good().trim().to_owned();
+    let mut seen = Vec::new();
+    while !seen.last().is_some_and(|line: &String| line.contains("Succeeded")) {
+        let line = timeout(DEADLINE, lines.next_line()).await.expect("a line in time").unwrap();
+        seen.push(line.expect("the watch goes on"));
+    }
+    assert!(seen[0].starts_with("NAME "), "{seen:?}");
+    assert!(seen[1..].iter().all(|line| line.starts_with(&name)), "{seen:?}");
+    let id = watching.id().and_then(|id| i32::try_from(id).ok()).expect("it runs");
+    kill(Pid::from_raw(id), Signal::SIGINT).unwrap();
+    let ended = timeout(DEADLINE, watching.wait()).await.expect("ends in time").unwrap();
+    assert_eq!(ended.code(), Some(130));
+}
+
+#[tokio::test]
+async fn a_second_dev_on_the_same_state_says_so() {
+    let dev = Dev::start_in(Home::new(), &[]).await;
+    let state = dev.ready["directory"].as_str().unwrap().to_owned();
+    assert_eq!(state, dev.home.path().join(".local/share/kakehi/dev").to_str().unwrap());
+    let second = dev.home.run(&["dev", "--data-dir", &state, "--api", "0", "--sink", "0"]).await.bad(1);
+    assert!(second.contains("cannot open the store"), "{second}");
 }
 
 #[tokio::test]
