@@ -86,12 +86,13 @@ impl Dispatcher {
             }
             let paused = self.paused;
             tokio::select! {
-                event = events.next() => self.take(event),
+                Some(event) = events.next() => self.take(event),
                 Some(done) = self.workers.join_next_with_id() => self.joined(done),
                 Some(Ok((uid, answer))) = self.bindings.join_next() => self.bound(&uid, answer),
                 Some(_) = self.cleanings.join_next() => {}
                 () = until(paused), if paused.is_some() => self.paused = None,
                 () = shutdown.cancelled(), if !shutdown.is_cancelled() => {}
+                else => break,
             }
         }
         // Directories are removed whole or at the next start; bindings under way are found again by the watch.
@@ -111,28 +112,27 @@ impl Dispatcher {
         }
     }
 
-    fn take(&mut self, event: Option<Result<Event<Pod>, watcher::Error>>) {
+    fn take(&mut self, event: Result<Event<Pod>, watcher::Error>) {
         match event {
-            Some(Ok(Event::Init)) => self.schedule.restart(),
-            Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) => {
+            Ok(Event::Init) => self.schedule.restart(),
+            Ok(Event::Apply(pod) | Event::InitApply(pod)) => {
                 let command = self.schedule.applied(Arc::new(pod));
                 self.execute_all(command);
             }
-            Some(Ok(Event::Delete(pod))) => {
+            Ok(Event::Delete(pod)) => {
                 let uid = pod.metadata.uid.unwrap_or_default();
                 let command = self.schedule.deleted(&uid);
                 self.execute_all(command);
             }
-            Some(Ok(Event::InitDone)) => {
+            Ok(Event::InitDone) => {
                 let vanished = self.schedule.complete();
                 self.execute_all(vanished);
                 let kept = std::mem::take(&mut self.kept);
                 self.dirt.extend(kept.into_iter().filter(|uid| !self.schedule.knows(uid)));
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "pods cannot be watched");
             }
-            None => tracing::error!("the watch of pods has ended"),
         }
     }
 

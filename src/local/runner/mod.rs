@@ -15,6 +15,7 @@
 //! - **No image.** The container's `command` runs as it is found on this machine. A container without one fails with a sentence that says so.
 //! - **No mounts.** Nothing appears at a `mountPath`. The volumes are below the Pod's directory; `K_EVENT_PATH` is pointed at the real place, and
 //!   `KAKEHI_MOUNTS` names a directory that contains every `mountPath`: `"${KAKEHI_MOUNTS}/etc/config"` works here and in a cluster.
+//!   A command or a `workingDir` that lies in a mount is found there; arguments and other values are never rewritten.
 //! - **Environment.** `PATH` and `HOME` as handed to [`Options::inherited`], `HOSTNAME` (the Pod's), then what the container defines. Nothing else of the
 //!   machine's environment is passed on.
 //! - **Termination message.** `/dev/termination-log` cannot be written by an ordinary process. The file's real place is in `TERMINATION_LOG_PATH`;
@@ -61,6 +62,9 @@ use crate::local::runner::dispatch::Dispatcher;
 use crate::local::runner::launch::Host;
 use crate::local::runner::logs::LogIndex;
 use crate::local::runner::node::NodeFacts;
+
+/// How long readers of logs may take for what is left when all Pods have ended.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// How a runner is set up.
 #[derive(Clone, Debug)]
@@ -178,13 +182,18 @@ async fn serve(context: Arc<Context>, kept: Vec<String>, (listener, port): (TcpL
     let heartbeat = node::keep(&context.client, node, max_pods, port, (&registered, &over));
     let endpoint = async {
         let router = endpoint::router(context.clone());
+        let serving = axum::serve(listener, router).with_graceful_shutdown(over.clone().cancelled_owned());
+        let too_late = async {
+            over.cancelled().await;
+            tokio::time::sleep(LAST_LINES).await;
+        };
         tokio::select! {
-            served = async { axum::serve(listener, router).await } => {
+            served = serving.into_future() => {
                 if let Err(error) = served {
                     tracing::error!(error = &error as &dyn std::error::Error, "logs are not served any more");
                 }
             }
-            () = over.cancelled() => {}
+            () = too_late => {}
         }
     };
     tokio::join!(pods, heartbeat, endpoint);

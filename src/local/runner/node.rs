@@ -16,6 +16,9 @@ use crate::local::runner::backoff::Backoff;
 /// An API server calls a node dead after 40 s without a word; two heartbeats fit into that.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// How long the last report may take.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// What Pods may ask about the machine they run on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NodeFacts {
@@ -104,6 +107,17 @@ fn status(facts: &NodeFacts, max_pods: usize, port: u16, since: Timestamp, now: 
     })
 }
 
+fn stopped(now: Timestamp) -> Value {
+    json!({
+        "type": "Ready",
+        "status": "False",
+        "reason": "RunnerStopped",
+        "message": "the runner was stopped",
+        "lastHeartbeatTime": seconds(now),
+        "lastTransitionTime": seconds(now),
+    })
+}
+
 fn ready(since: Timestamp, now: Timestamp) -> Value {
     json!({
         "type": "Ready",
@@ -159,9 +173,12 @@ pub(super) async fn keep(
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => break,
         }
     }
+    // Courtesy: whoever looks at the Node sees why nothing starts. The API server may be gone already.
+    let last = patch(&nodes, facts, json!({ "conditions": [stopped(Timestamp::now())] }));
+    tokio::time::timeout(LAST_WORD, last).await.ok();
 }
 
 async fn register(nodes: &Api<Node>, facts: &NodeFacts, status: Value) -> Result<(), kube::Error> {

@@ -48,7 +48,8 @@ impl Reporter<'_> {
                 let (next, finished) = self.render(&states.borrow_and_update(), &conditions);
                 let mut value = serde_json::to_value(&next).unwrap_or_default();
                 if value != sent {
-                    match self.send(&value, states).await {
+                    let patch = clearing(value.clone(), next.conditions.as_deref(), &conditions);
+                    match self.send(&patch, states).await {
                         Sent::Stored => {
                             conditions = next.conditions.unwrap_or_default();
                             sent = value.take();
@@ -169,7 +170,63 @@ impl Reporter<'_> {
     }
 }
 
+/// Names what a condition no longer says. A strategic merge patch merges conditions by type, so what is only left out would stay.
+fn clearing(mut status: Value, now: Option<&[PodCondition]>, before: &[PodCondition]) -> Value {
+    let written = status.get_mut("conditions").and_then(Value::as_array_mut);
+    for (condition, written) in now.unwrap_or_default().iter().zip(written.into_iter().flatten()) {
+        let Some(before) = before.iter().find(|known| known.type_ == condition.type_) else { continue };
+        if condition.reason.is_none() && before.reason.is_some() {
+            written["reason"] = Value::Null;
+        }
+        if condition.message.is_none() && before.message.is_some() {
+            written["message"] = Value::Null;
+        }
+    }
+    status
+}
+
 /// Whether the API server answered with this status code.
 pub(super) fn is(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(type_: &str, reason: Option<&str>) -> PodCondition {
+        let text = reason.map(str::to_owned);
+        PodCondition {
+            type_: type_.to_owned(),
+            reason: text.clone(),
+            message: text,
+            ..PodCondition::default()
+        }
+    }
+
+    #[test]
+    fn what_a_condition_no_longer_says_is_cleared() {
+        let before = [condition("Ready", Some("NotYet")), condition("Other", None)];
+        let now = [condition("Ready", None), condition("Other", None), condition("New", None)];
+        let status = json!({ "conditions": now });
+        let patch = clearing(status.clone(), Some(&now), &before);
+        assert_eq!(patch["conditions"][0]["reason"], Value::Null);
+        assert!(patch["conditions"][0].as_object().unwrap().contains_key("message"));
+        assert_eq!(patch["conditions"][1], status["conditions"][1]);
+        assert_eq!(patch["conditions"][2], status["conditions"][2]);
+    }
+
+    #[test]
+    fn what_a_condition_says_now_replaces_what_it_said() {
+        let (before, now) = ([condition("Ready", Some("Old"))], [condition("Ready", Some("New"))]);
+        let status = json!({ "conditions": now });
+        assert_eq!(clearing(status.clone(), Some(&now), &before), status);
+    }
+
+    #[test]
+    fn only_the_api_servers_own_answer_counts() {
+        let error = kube::Error::Api(kube::core::Status::failure("gone", "NotFound").with_code(404).boxed());
+        assert!(is(&error, 404) && !is(&error, 409));
+        assert!(!is(&kube::Error::Service("away".into()), 404));
+    }
 }

@@ -12,8 +12,8 @@ use k8s_openapi::api::core::v1::Pod;
 /// The scheduler that Pods name when they do not care; in local mode this runner stands in for it.
 const SCHEDULER: &str = "default-scheduler";
 
-/// The order of service: creation, then names to break ties.
-type Turn = (Timestamp, String, String, String);
+/// The order of service: creation, which the API tells to the second, then the order in which the watch showed them.
+type Turn = (Timestamp, u64);
 
 /// What the shell has to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,14 +32,23 @@ pub(super) enum Command {
 
 #[derive(Debug)]
 enum Entry {
-    /// In the queue; with its Pod if it is bound to this node already.
-    Waiting { turn: Turn, pod: Option<Arc<Pod>> },
+    /// In the queue.
+    Waiting { turn: Turn, what: Waiting },
     /// Being bound, or bound and not yet seen so.
-    Binding { turn: Turn },
+    Binding { turn: Turn, name: (String, String) },
     /// A worker has it. `gone`: the object is.
     Active { gone: bool },
     /// Its end was reported.
     Finished,
+}
+
+/// What a Pod waits for.
+#[derive(Debug)]
+enum Waiting {
+    /// To be bound; (namespace, name).
+    Bind((String, String)),
+    /// It is bound to this node already.
+    Start(Arc<Pod>),
 }
 
 /// All Pods that concern this node.
@@ -51,6 +60,8 @@ pub(super) struct Schedule {
     queue: BTreeMap<Turn, String>,
     /// Entries that are `Binding` or `Active`.
     used: usize,
+    /// How many Pods were queued so far.
+    arrivals: u64,
     /// While the watch starts anew: the Pods that it showed.
     seen: Option<HashSet<String>>,
 }
@@ -58,7 +69,7 @@ pub(super) struct Schedule {
 impl Schedule {
     pub(super) fn new(node: &str, max: usize) -> Self {
         let (entries, queue) = (HashMap::new(), BTreeMap::new());
-        Self { node: node.to_owned(), max, entries, queue, used: 0, seen: None }
+        Self { node: node.to_owned(), max, entries, queue, used: 0, arrivals: 0, seen: None }
     }
 
     /// The watch starts anew: what it does not show until `complete` does not exist any more.
@@ -104,7 +115,8 @@ impl Schedule {
                 self.forget(&uid);
             }
         } else if !self.entries.contains_key(&uid) {
-            self.enqueue(uid, turn(pod), None);
+            let turn = self.turn(pod);
+            self.enqueue(uid, turn, Waiting::Bind(names(pod)));
         }
     }
 
@@ -126,7 +138,8 @@ impl Schedule {
             }
             _ => {
                 self.forget(&uid);
-                self.enqueue(uid, turn(&pod), Some(pod));
+                let turn = self.turn(&pod);
+                self.enqueue(uid, turn, Waiting::Start(pod));
                 None
             }
         }
@@ -156,24 +169,26 @@ impl Schedule {
             return None;
         }
         let (turn, uid) = self.queue.pop_first()?;
-        let Some(Entry::Waiting { pod, .. }) = self.entries.remove(&uid) else { return self.next() };
-        if let Some(pod) = pod {
-            return Some(self.start(uid, pod));
+        match self.entries.remove(&uid) {
+            Some(Entry::Waiting { what: Waiting::Start(pod), .. }) => Some(self.start(uid, pod)),
+            Some(Entry::Waiting { what: Waiting::Bind(name), .. }) => {
+                self.used += 1;
+                let (namespace, pod) = name.clone();
+                self.entries.insert(uid.clone(), Entry::Binding { turn, name });
+                Some(Command::Bind { namespace, name: pod, uid })
+            }
+            other => unreachable!("what is queued waits: {other:?}"),
         }
-        self.used += 1;
-        let (_, namespace, name, _) = turn.clone();
-        self.entries.insert(uid.clone(), Entry::Binding { turn });
-        Some(Command::Bind { namespace, name, uid })
     }
 
     /// A Pod could not be bound. `again`: it may work later; otherwise the watch will tell what became of it.
     pub(super) fn not_bound(&mut self, uid: &str, again: bool) {
         // The watch may already have shown it bound: the answer was lost, not the binding.
-        let Some(Entry::Binding { turn }) = self.entries.get(uid) else { return };
-        let turn = turn.clone();
+        let Some(Entry::Binding { turn, name }) = self.entries.get(uid) else { return };
+        let (turn, name) = (*turn, name.clone());
         self.forget(uid);
         if again {
-            self.enqueue(uid.to_owned(), turn, None);
+            self.enqueue(uid.to_owned(), turn, Waiting::Bind(name));
         }
     }
 
@@ -189,9 +204,15 @@ impl Schedule {
         None
     }
 
-    fn enqueue(&mut self, uid: String, turn: Turn, pod: Option<Arc<Pod>>) {
-        self.queue.insert(turn.clone(), uid.clone());
-        self.entries.insert(uid, Entry::Waiting { turn, pod });
+    fn turn(&mut self, pod: &Pod) -> Turn {
+        self.arrivals += 1;
+        let created = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+        (created, self.arrivals)
+    }
+
+    fn enqueue(&mut self, uid: String, turn: Turn, what: Waiting) {
+        self.queue.insert(turn, uid.clone());
+        self.entries.insert(uid, Entry::Waiting { turn, what });
     }
 
     fn forget(&mut self, uid: &str) {
@@ -203,11 +224,9 @@ impl Schedule {
     }
 }
 
-fn turn(pod: &Pod) -> Turn {
-    let metadata = &pod.metadata;
-    let created = metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+fn names(pod: &Pod) -> (String, String) {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    (created, text(&metadata.namespace), text(&metadata.name), text(&metadata.uid))
+    (text(&pod.metadata.namespace), text(&pod.metadata.name))
 }
 
 fn may_be_bound(pod: &Pod) -> bool {
@@ -265,10 +284,10 @@ mod tests {
     #[test]
     fn waiting_pods_are_bound_in_the_order_of_their_creation() {
         let mut schedule = schedule(2);
-        for (uid, second) in [("c", 3), ("a", 1), ("b", 2)] {
+        for (uid, second) in [("c", 3), ("z", 1), ("b", 2), ("a", 1)] {
             assert_eq!(schedule.applied(pending(uid, second)), None);
         }
-        assert_eq!(binds(&mut schedule), ["a", "b"]);
+        assert_eq!(binds(&mut schedule), ["z", "a"], "within a second, who came first");
         assert_eq!(schedule.next(), None, "no place is free");
     }
 

@@ -45,12 +45,12 @@ async fn pods_are_served_in_the_order_of_their_creation() {
     let go = gate.path().join("go");
     machine.script("first", &format!("echo up; until [ -e {} ]; do sleep 0.02; done", go.display())).await;
     machine.says("first", "up").await;
-    for name in ["a", "b", "c", "d"] {
+    for name in ["d", "a", "c", "b"] {
         machine.script(name, &format!("echo {name} >> {}", order.display())).await;
     }
     std::fs::write(go, "").unwrap();
-    for name in ["a", "b", "c", "d"] {
+    for name in ["d", "a", "c", "b"] {
         machine.end(name).await;
     }
-    assert_eq!(std::fs::read_to_string(order).unwrap(), "a\nb\nc\nd\n");
+    assert_eq!(std::fs::read_to_string(order).unwrap(), "d\na\nc\nb\n");
 }

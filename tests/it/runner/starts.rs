@@ -196,7 +196,11 @@ async fn a_missing_config_map_is_waited_for() {
     let want = ("CreateContainerConfigError".to_owned(), "configmap \"late\" not found".to_owned());
     assert_eq!((phase(&pod), waits(&pod)), ("Pending", Some(want)));
     machine.config_map("late", json!({ "data": { "a": "here" } })).await;
-    assert_eq!(phase(&machine.end("p").await), "Succeeded");
+    let pod = machine.end("p").await;
+    assert_eq!(phase(&pod), "Succeeded");
+    let conditions = pod.status.unwrap().conditions.unwrap();
+    let stale: Vec<_> = conditions.iter().filter(|condition| condition.message.is_some()).collect();
+    assert!(stale.is_empty(), "nothing waits any more: {stale:?}");
     assert_eq!(machine.log("p").await, "here\n");
 }
 

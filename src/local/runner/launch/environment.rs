@@ -16,16 +16,17 @@ use crate::local::runner::node::NodeFacts;
 /// Names and values; values are bytes because Secrets are.
 pub(super) type Environment = BTreeMap<String, Vec<u8>>;
 
-/// The variables that the container's `envFrom` and `env` define.
+/// The variables that the container's `envFrom` and `env` define. `rewrite` sees every value before others can refer to it.
 pub(super) fn assemble(
     pod: &Pod,
     container: &Container,
     sources: &Sources,
     node: &NodeFacts,
+    rewrite: impl Fn(&str, Vec<u8>) -> Vec<u8>,
 ) -> Result<Environment, Refusal> {
     let mut environment = Environment::new();
     for from in container.env_from.iter().flatten() {
-        import(from, sources, &mut environment)?;
+        import(from, sources, &rewrite, &mut environment)?;
     }
     for variable in container.env.iter().flatten() {
         let EnvVar { name, value, value_from } = variable;
@@ -36,7 +37,7 @@ pub(super) fn assemble(
         };
         // `None`: an optional key that does not exist leaves the variable as it was.
         if let Some(value) = value {
-            environment.insert(name.clone(), value);
+            environment.insert(name.clone(), rewrite(name, value));
         }
     }
     Ok(environment)
@@ -47,7 +48,12 @@ pub(super) fn expand_in(text: &str, environment: &Environment) -> Vec<u8> {
     expand(text.as_bytes(), |name| environment.get(name).map(Vec::as_slice))
 }
 
-fn import(from: &EnvFromSource, sources: &Sources, environment: &mut Environment) -> Result<(), Refusal> {
+fn import(
+    from: &EnvFromSource,
+    sources: &Sources,
+    rewrite: &impl Fn(&str, Vec<u8>) -> Vec<u8>,
+    environment: &mut Environment,
+) -> Result<(), Refusal> {
     let EnvFromSource { config_map_ref, prefix, secret_ref } = from;
     let prefix = prefix.as_deref().unwrap_or_default();
     let config_map =
@@ -56,11 +62,14 @@ fn import(from: &EnvFromSource, sources: &Sources, environment: &mut Environment
     for (kind, name, optional) in config_map.into_iter().chain(secret) {
         match sources.get(kind, name) {
             Some(keys) => {
-                let named = keys.iter().map(|(key, value)| (format!("{prefix}{key}"), value));
-                // A process cannot be given such a name; the kubelet leaves the key out as well.
-                environment.extend(
-                    named.filter(|(name, _)| is_name(name)).map(|(name, value)| (name, value.clone())),
-                );
+                for (key, value) in keys {
+                    let name = format!("{prefix}{key}");
+                    // A process cannot be given any other name; the kubelet leaves such keys out as well.
+                    if is_name(&name) {
+                        let value = rewrite(&name, value.clone());
+                        environment.insert(name, value);
+                    }
+                }
             }
             None if optional == Some(true) => {}
             None => return Err(Refusal::missing(kind, name)),
@@ -132,7 +141,7 @@ mod tests {
             spec: {containers: [{name: main}]}
         ");
         pod.spec.as_mut().unwrap().containers = vec![container.clone()];
-        let environment = assemble(&pod, &container, &sources(), &node())?;
+        let environment = assemble(&pod, &container, &sources(), &node(), |_, value| value)?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(environment.into_iter().map(|(name, value)| (name, text(value))).collect())
     }
@@ -257,7 +266,10 @@ mod tests {
         )
         .unwrap();
         let environment =
-            assemble(&pod("spec: {containers: [{name: m}]}"), &container, &sources(), &node()).unwrap();
+            assemble(&pod("spec: {containers: [{name: m}]}"), &container, &sources(), &node(), |_, value| {
+                value
+            })
+            .unwrap();
         assert_eq!(environment["B"], b"x\xff\xfe");
     }
 }

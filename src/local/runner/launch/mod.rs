@@ -11,13 +11,13 @@ mod sources;
 mod volumes;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
-use crate::local::runner::launch::mounts::Mount;
+use crate::local::runner::launch::mounts::{Mount, real_place as in_mounts};
 pub(super) use crate::local::runner::launch::sources::{Reference, SourceKind, Sources, references};
 pub(super) use crate::local::runner::launch::volumes::{FilePlan, VolumePlan};
 
@@ -163,9 +163,13 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn container(&self, container: &Container) -> Result<ContainerLaunch, Refusal> {
-        let mut defined = environment::assemble(self.pod, container, self.sources, &self.host.node)?;
-        let mounts = mounts::mounts(container, self.volumes, self.directory, &defined)?;
-        self.redirect(container, &mounts, &mut defined);
+        let assemble = |rewrite: &dyn Fn(&str, Vec<u8>) -> Vec<u8>| {
+            environment::assemble(self.pod, container, self.sources, &self.host.node, rewrite)
+        };
+        // Twice, because where a mount is may depend on the environment, and what the environment says on where the mounts are.
+        let plain = assemble(&|_, value| value)?;
+        let mounts = mounts::mounts(container, self.volumes, self.directory, &plain)?;
+        let defined = assemble(&|name, value| self.redirect(container, &mounts, name, value))?;
         let message_path = message_path(container);
         let mut words =
             container.command.iter().flatten().chain(container.args.iter().flatten()).map(|word| {
@@ -177,18 +181,17 @@ impl Planner<'_> {
                 }
             });
         let program = words.next().unwrap_or_default();
+        let program = in_mounts(Path::new(&program), &mounts).map_or(program, PathBuf::into_os_string);
         let arguments = words.collect();
         let base = self.directory.mounts(&container.name);
+        let working_directory = container.working_dir.as_deref().filter(|dir| !dir.is_empty()).map(Path::new);
         Ok(ContainerLaunch {
             name: container.name.clone(),
             program,
             arguments,
             environment: self.complete(container, defined),
-            working_directory: container
-                .working_dir
-                .as_ref()
-                .filter(|dir| !dir.is_empty())
-                .map(PathBuf::from),
+            working_directory: working_directory
+                .map(|path| in_mounts(path, &mounts).unwrap_or_else(|| path.to_owned())),
             places: mounts.iter().map(|mount| mount.place.clone()).collect(),
             links: mounts::links(&mounts, &base),
             message_from_logs: container.termination_message_policy.as_deref()
@@ -197,18 +200,15 @@ impl Planner<'_> {
     }
 
     /// Points the two paths that a program is given by contract at their real places.
-    fn redirect(&self, container: &Container, mounts: &[Mount], defined: &mut Environment) {
-        if let Some(value) = defined.get_mut(EVENT_VARIABLE) {
-            let place =
-                std::str::from_utf8(value).ok().and_then(|text| mounts::real_place(Path::new(text), mounts));
-            if let Some(place) = place {
-                *value = place.into_os_string().into_vec();
-            }
+    fn redirect(&self, container: &Container, mounts: &[Mount], name: &str, value: Vec<u8>) -> Vec<u8> {
+        if value == message_path(container).as_bytes() {
+            return self.directory.message(&container.name).into_os_string().into_vec();
         }
-        let message_path = message_path(container);
-        for value in defined.values_mut().filter(|value| value.as_slice() == message_path.as_bytes()) {
-            *value = self.directory.message(&container.name).into_os_string().into_vec();
+        if name != EVENT_VARIABLE {
+            return value;
         }
+        let place = in_mounts(Path::new(OsStr::from_bytes(&value)), mounts);
+        place.map_or(value, |place| place.into_os_string().into_vec())
     }
 
     /// Lays what the container defines over what the runner provides.
@@ -316,6 +316,24 @@ mod tests {
             "{name: m, command: [cat, '$(K_EVENT_PATH)/data'], volumeMounts: [{name: event, mountPath: /e}], env: [{name: K_EVENT_PATH, value: /e}]}",
         );
         assert_eq!(launch.arguments, ["/data/pods/u-1/volumes/event/data"]);
+    }
+
+    #[test]
+    fn variables_see_the_redirected_event_path() {
+        let launch = only(
+            "{name: m, command: ['true'], volumeMounts: [{name: event, mountPath: /e}], env: [{name: K_EVENT_PATH, value: /e}, {name: DATA, value: '$(K_EVENT_PATH)/data'}]}",
+        );
+        assert_eq!(variable(&launch, "DATA"), Some("/data/pods/u-1/volumes/event/data"));
+    }
+
+    #[test]
+    fn a_command_and_a_working_directory_in_a_mount_are_found_there() {
+        let launch = only(
+            "{name: m, command: [/scripts/run.sh, /scripts/x], workingDir: /scripts/sub, volumeMounts: [{name: event, mountPath: /scripts}]}",
+        );
+        assert_eq!(launch.program, "/data/pods/u-1/volumes/event/run.sh");
+        assert_eq!(launch.arguments, ["/scripts/x"]);
+        assert_eq!(launch.working_directory.as_deref(), Some(Path::new("/data/pods/u-1/volumes/event/sub")));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A process has no mounts of its own, so nothing appears at a `mountPath`. The process is told the real place in two ways: `K_EVENT_PATH`
 //! is rewritten when it names a mounted path (it is a contract with the program), and `KAKEHI_MOUNTS` names a directory in which every
 //! `mountPath` exists, so that `"${KAKEHI_MOUNTS}/etc/config"` works here and, the variable being unset, in a cluster as well.
-//! No other value and no argument is rewritten: guessing at paths in people's text does more harm than good.
+//! A command and a `workingDir` in a mount are looked up there. No other value and no argument is rewritten: guessing at paths in people's
+//! text does more harm than good.
 
 use std::path::{Path, PathBuf};
 

@@ -16,7 +16,7 @@ pub(in crate::local::runner) enum NoLog {
     Pod { namespace: String, pod: String },
     #[error("container {container:?} in pod {pod:?} is not known on this node")]
     Container { pod: String, container: String },
-    #[error("container {container:?} in pod {pod:?} has not been started")]
+    #[error("container {container:?} in pod {pod:?} is waiting to start: ContainerCreating")]
     NotStarted { pod: String, container: String },
     #[error("previous terminated container {container:?} in pod {pod:?} not found")]
     NoPrevious { pod: String, container: String },

@@ -84,6 +84,7 @@ impl Worker {
             reporter.run(&mut states, vanished(&mut gone)).await;
             return;
         }
+        self.announce_logs();
         let run = async {
             tokio::select! {
                 () = self.containers() => {}
@@ -98,6 +99,14 @@ impl Worker {
             }
         };
         tokio::join!(run, report);
+    }
+
+    /// Makes the containers known to readers of logs, who learn that they have to wait.
+    fn announce_logs(&self) {
+        let (init, main) = recovery::names(&self.pod);
+        let containers = init.into_iter().chain(main).map(|name| (name.to_owned(), None));
+        let uid = self.pod.metadata.uid.as_deref().unwrap_or_default();
+        self.context.logs.add(self.names(), uid, &self.directory, containers);
     }
 
     /// After the end: what only a running Pod needs is removed, and a deleted Pod is let go.

@@ -9,7 +9,6 @@ use kube::Api;
 use crate::local::runner::backoff::Backoff;
 use crate::local::runner::launch::{self, Launch, Reference, Refusal, SourceKind, Sources};
 use crate::local::runner::materialise;
-use crate::local::runner::recovery;
 use crate::local::runner::worker::{Worker, blocking, waiting};
 
 /// Pauses between looks for something missing. The longest is below the kubelet's, as looking is cheap here.
@@ -94,10 +93,6 @@ impl Worker {
         let directory = self.directory.clone();
         let launch = blocking(move || materialise::materialise(&launch, &directory).map(|()| launch)).await?;
         self.write_identity().await;
-        let (init, main) = recovery::names(&self.pod);
-        let containers = init.into_iter().chain(main).map(|name| (name.to_owned(), None));
-        let uid = self.pod.metadata.uid.as_deref().unwrap_or_default();
-        self.context.logs.add(self.names(), uid, &self.directory, containers);
         Ok(launch)
     }
 }
