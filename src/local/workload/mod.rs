@@ -6,7 +6,9 @@ mod jobs;
 
 use kube::Client;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 /// How the controllers work. The default is what Kubernetes does.
 #[derive(Clone, Copy, Debug)]
@@ -38,5 +40,13 @@ impl Default for Options {
 pub async fn run(client: Client, options: Options, shutdown: CancellationToken) {
     let Options { backoff_base, backoff_cap, concurrency, status_delay } = options;
     let settings = jobs::Settings { backoff_base, backoff_cap, concurrency, status_delay };
-    tokio::join!(jobs::run(client.clone(), settings, shutdown.clone()), garbage::run(client, shutdown));
+    // Each loop is a task of its own, so that one does not wait while the other computes. Dropped, they end too.
+    let mut loops = JoinSet::new();
+    loops.spawn(jobs::run(client.clone(), settings, shutdown.clone()));
+    loops.spawn(garbage::run(client, shutdown));
+    while let Some(ended) = loops.join_next().await {
+        if let Err(error) = ended {
+            error!(error = %error, "a controller died");
+        }
+    }
 }

@@ -15,6 +15,8 @@ mod graph;
 mod judge;
 mod kinds;
 mod operate;
+#[cfg(test)]
+mod simulation;
 mod uid;
 
 pub(super) use collector::run;
