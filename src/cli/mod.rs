@@ -48,6 +48,8 @@ pub const DEFAULT_SINK_ADDRESS: &str = "127.0.0.1:8420";
 /// The same YAML runs in a cluster and, with `kakehi dev` or `kakehi try`, on a machine without one.
 #[derive(Debug, Parser)]
 #[command(name = "kakehi", version, max_term_width = 100, after_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
+// What is logged without the flag depends on the verb: see `parse`.
+#[command(mut_arg("log", |log| log.hide_default_value(true)))]
 pub struct Cli {
     #[command(flatten)]
     global: Global,

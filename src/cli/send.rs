@@ -54,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "30s", value_parser = patience, help_heading = "Delivery")]
     retry: Option<Duration>,
     /// How to print what became of it; the table is one name per line
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(short, long, value_enum, default_value_t, help_heading = "Delivery")]
     output: Format,
 }
 

@@ -7,7 +7,7 @@ mod live;
 pub(crate) mod place;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -202,7 +202,7 @@ impl Place {
             api_word = paint(STRONG, "API   "),
             state_word = paint(STRONG, "state "),
             try_word = paint(FAINT, "In another terminal:"),
-            kubeconfig = kubeconfig.display(),
+            kubeconfig = quoted(kubeconfig),
             footer = paint(FAINT, "What happens is shown here. Ctrl-C ends it."),
         )
     }
@@ -223,9 +223,22 @@ impl Place {
     }
 }
 
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+:@".contains(c));
+    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted(Path::new("/home/u/.local/x-1")), "/home/u/.local/x-1");
+        assert_eq!(quoted(Path::new("/My Data/it's")), r"'/My Data/it'\''s'");
+    }
 
     #[test]
     fn an_address_may_be_a_port() {

@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -88,7 +88,12 @@ impl Output {
         let style = ProgressStyle::with_template("{spinner} {msg}  [{bar:30}] {pos}/{len}  {elapsed}")
             .expect("the template is a constant")
             .progress_chars("=> ");
-        let bar = self.bars.add(ProgressBar::new(length).with_style(style).with_message(what));
+        let bar = self.bars.add(
+            ProgressBar::new(length)
+                .with_style(style)
+                .with_message(what)
+                .with_finish(ProgressFinish::AndClear),
+        );
         if self.live {
             bar.enable_steady_tick(std::time::Duration::from_millis(120));
         }
