@@ -6,6 +6,7 @@ mod cli;
 mod cli_dev;
 mod cli_process;
 mod cli_try;
+mod crash;
 mod floors;
 mod generated;
 mod kubeapi;
