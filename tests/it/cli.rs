@@ -6,8 +6,8 @@ use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use crate::cli_process::Home;
 use crate::support::DEADLINE;
+use crate::support::process::Home;
 
 #[tokio::test]
 async fn a_mistake_on_the_command_line_is_two() {

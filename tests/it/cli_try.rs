@@ -1,6 +1,6 @@
 //! `kakehi try`, as the binary does it: from an event to a result, and what it says when that fails.
 
-use crate::cli_process::Home;
+use crate::support::process::Home;
 
 /// A Job of two tasks that runs that shell command, and a Trigger for orders.
 fn manifests(command: &str) -> String {

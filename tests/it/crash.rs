@@ -12,12 +12,13 @@ use hyper_util::rt::TokioExecutor;
 use kakehi::api::{CONDITION_COMPLETED, Execution, condition};
 use kube::Api;
 use kube::api::ListParams;
+use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::dev::DevProcess;
 use crate::support::eventually;
+use crate::support::process::{Dev, Home};
 
 /// Events that are sent.
 const EVENTS: usize = 1000;
@@ -45,7 +46,11 @@ fn random(state: &mut u64) -> u64 {
 }
 
 /// Sends event after event, each until it is acknowledged. `None` stands for a process that is just dead.
-async fn send(next: Arc<AtomicUsize>, acknowledged: Arc<Mutex<usize>>, mut sink: watch::Receiver<Option<String>>) {
+async fn send(
+    next: Arc<AtomicUsize>,
+    acknowledged: Arc<Mutex<usize>>,
+    mut sink: watch::Receiver<Option<String>>,
+) {
     let http: HttpClient<_, Full<Bytes>> = HttpClient::builder(TokioExecutor::new()).build_http();
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
@@ -54,19 +59,21 @@ async fn send(next: Arc<AtomicUsize>, acknowledged: Arc<Mutex<usize>>, mut sink:
         }
         loop {
             let url = sink.wait_for(Option::is_some).await.expect("the test outlives its senders").clone();
-            let request = Request::post(format!("{}/namespaces/default/jobs/count", url.expect("just checked")))
-                .header("ce-specversion", "1.0")
-                .header("ce-id", number.to_string())
-                .header("ce-source", "/crash")
-                .header("ce-type", "com.example.count")
-                .body(Full::default())
-                .expect("the request is well formed");
+            let request =
+                Request::post(format!("{}/namespaces/default/jobs/count", url.expect("just checked")))
+                    .header("ce-specversion", "1.0")
+                    .header("ce-id", number.to_string())
+                    .header("ce-source", "/crash")
+                    .header("ce-type", "com.example.count")
+                    .body(Full::default())
+                    .expect("the request is well formed");
             if let Ok(answer) = http.request(request).await {
                 if answer.status() == StatusCode::ACCEPTED {
                     break;
                 }
                 // 404 and 503 ask to come again; anything else would be a lie about a good event.
-                let again = [StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+                let again =
+                    [StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
                 assert!(again.contains(&answer.status()), "event {number} was answered {}", answer.status());
             }
             tokio::task::yield_now().await;
@@ -77,18 +84,18 @@ async fn send(next: Arc<AtomicUsize>, acknowledged: Arc<Mutex<usize>>, mut sink:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_event_becomes_one_finished_run_however_often_the_process_is_killed() {
-    let directory = tempfile::tempdir().unwrap();
-    let manifest = directory.path().join("job.yaml");
-    std::fs::write(&manifest, JOB).unwrap();
-    let state = directory.path().join("state");
-    let start = || DevProcess::start(&state, &["--max-pods", "32", "-f", manifest.to_str().unwrap()]);
+    let home = Home::new();
+    let manifest = home.file("job.yaml", JOB);
+    let state = home.path().join("state").to_str().unwrap().to_owned();
+    let options = ["--quiet", "--max-pods", "32", "--data-dir", &state, "-f", &manifest];
 
     let mut seed = SEED;
-    let mut kills: Vec<usize> = (0..KILLS).map(|_| usize::try_from(random(&mut seed) % 1000).unwrap()).collect();
+    let mut kills: Vec<usize> =
+        (0..KILLS).map(|_| usize::try_from(random(&mut seed) % 1000).unwrap()).collect();
     kills.sort_unstable();
 
-    let mut process = start();
-    let (current, sink) = watch::channel(Some(process.addresses.sink.clone()));
+    let mut process = Dev::start_in(home, &options).await;
+    let (current, sink) = watch::channel(Some(process.url("sink")));
     let (next, acknowledged) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(0)));
     let mut senders = JoinSet::new();
     for _ in 0..SENDERS {
@@ -101,9 +108,9 @@ async fn every_acknowledged_event_becomes_one_finished_run_however_often_the_pro
         })
         .await;
         current.send_replace(None);
-        process.kill();
-        process = start();
-        current.send_replace(Some(process.addresses.sink.clone()));
+        let (_, home) = process.stop(Signal::SIGKILL).await;
+        process = Dev::start_in(home, &options).await;
+        current.send_replace(Some(process.url("sink")));
     }
     while let Some(sent) = senders.join_next().await {
         sent.unwrap();
@@ -126,10 +133,12 @@ async fn every_acknowledged_event_becomes_one_finished_run_however_often_the_pro
     }
     // No retries are left to hide behind: a killed runner must not cost one.
     assert_eq!(outcomes, BTreeMap::from([("True".to_owned(), EVENTS)]));
-    assert!(process.stop().success(), "a polite end is a clean one");
+    let (code, _) = process.stop(Signal::SIGTERM).await;
+    assert_eq!(code, 0, "a polite end is a clean one");
 }
 
 fn outcome(run: &Execution) -> String {
     let conditions = run.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    condition(conditions, CONDITION_COMPLETED).map_or_else(|| "Unknown".to_owned(), |completed| completed.status.clone())
+    condition(conditions, CONDITION_COMPLETED)
+        .map_or_else(|| "Unknown".to_owned(), |completed| completed.status.clone())
 }

@@ -4,7 +4,6 @@
 
 mod cli;
 mod cli_dev;
-mod cli_process;
 mod cli_try;
 mod crash;
 mod floors;

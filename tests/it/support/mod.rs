@@ -1,8 +1,8 @@
 //! What the scenarios stand on: waiting for a state with a deadline.
 #![allow(dead_code, reason = "each behaviour uses its own part")]
 
-pub mod dev;
 pub mod local;
+pub mod process;
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};

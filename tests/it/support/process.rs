@@ -154,6 +154,17 @@ impl Dev {
         .await
     }
 
+    /// The URL of its `api` or `sink`.
+    pub(crate) fn url(&self, part: &str) -> String {
+        self.ready[part].as_str().unwrap().to_owned()
+    }
+
+    /// A client of its API.
+    pub(crate) fn client(&self) -> kube::Client {
+        let config = kube::Config::new(self.url("api").parse().unwrap());
+        kube::Client::try_from(config).unwrap()
+    }
+
     /// A program that finds the server by the kubeconfig.
     pub(crate) fn program(&self, program: &str) -> Command {
         let mut command = self.home.program(program);
