@@ -9,8 +9,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::{DEADLINE, eventually};
 use crate::support::process::{Dev, Home, end};
+use crate::support::{DEADLINE, eventually};
 
 const MANIFESTS: &str = "
 apiVersion: run.kakehi.dev/v1alpha1
