@@ -74,6 +74,8 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::runner::logs::line::{MAX_TEXT, Splitter, Stream};
+    use proptest::prelude::*;
 
     const LOG: &str = "2026-01-01T00:00:01Z stdout F one\n\
         2026-01-01T00:00:02Z stderr P tw\n\
@@ -130,5 +132,30 @@ mod tests {
         assert!(!selection.is_full());
         selection.feed(b"2026-01-01T00:00:01Z stdout F one", &mut Vec::new());
         assert!(selection.is_full());
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_process_writes_is_what_a_reader_gets(
+            chunks in prop::collection::vec(prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..40), 0..20),
+            long in 0..3 * MAX_TEXT,
+        ) {
+            let mut splitter = Splitter::new(Stream::Stdout);
+            let mut log = Vec::new();
+            let mut written = vec![b'x'; long];
+            splitter.push(&written, Timestamp::UNIX_EPOCH, &mut log);
+            for chunk in &chunks {
+                splitter.push(chunk, Timestamp::UNIX_EPOCH, &mut log);
+                written.extend_from_slice(chunk);
+            }
+            splitter.finish(Timestamp::UNIX_EPOCH, &mut log);
+            let mut selection = Selection::new(&LogOptions::default());
+            let mut read = Vec::new();
+            for entry in log.split(|byte| *byte == b'\n') {
+                prop_assert!(entry.len() <= MAX_TEXT + 64, "an entry is bounded");
+                selection.feed(entry, &mut read);
+            }
+            prop_assert_eq!(read, written);
+        }
     }
 }
