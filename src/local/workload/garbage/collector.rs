@@ -305,7 +305,9 @@ impl Collector {
                 if error.conflict() {
                     debug!(uid = %uid, error = %error, "an object changed while it was judged");
                 } else {
-                    warn!(uid = %uid, retry_in = ?wait, error = %error, "an object could not be collected");
+                    let cause =
+                        std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                    warn!(uid = %uid, retry_in = ?wait, cause = %cause, error = %error, "an object could not be collected");
                 }
                 self.at(uid.clone(), wait);
             }
