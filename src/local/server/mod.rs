@@ -289,15 +289,30 @@ async fn subresource(
             let binding = body::object(&parts.headers, &bytes)?;
             call.subresource = None;
             objects::bind(&call, name, &binding).await?;
-            let mut response = respond::document(&json!({
-                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
-            }));
-            *response.status_mut() = StatusCode::CREATED;
-            Ok(response)
+            Ok(created())
+        }
+        ("eviction", &Method::POST) if core("pods") => {
+            // No disruption budgets here: an eviction is a delete.
+            let bytes = body::read(&parts.headers, body).await?;
+            let eviction = body::object(&parts.headers, &bytes)?;
+            let options = eviction.get("deleteOptions").map(ToString::to_string).unwrap_or_default();
+            let deletion = Deletion::read(&call.query, &options.into())?;
+            call.subresource = None;
+            objects::delete(&mut call, name, &deletion).await?;
+            Ok(created())
         }
         ("status", _) if call.kind.has_status => Err(Refusal::MethodNotAllowed),
         ("finalize", _) if core("namespaces") => Err(Refusal::MethodNotAllowed),
-        ("log" | "binding", _) if core("pods") => Err(Refusal::MethodNotAllowed),
+        ("log" | "binding" | "eviction", _) if core("pods") => Err(Refusal::MethodNotAllowed),
         _ => Err(Refusal::NoSuchResource),
     }
+}
+
+/// What a subresource answers that is no object.
+fn created() -> Response {
+    let status =
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+    let mut response = respond::document(&status);
+    *response.status_mut() = StatusCode::CREATED;
+    response
 }

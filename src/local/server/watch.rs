@@ -123,13 +123,14 @@ struct Feed {
 impl Feed {
     async fn start(&mut self, from: Option<u64>) -> Result<(), Refusal> {
         let store = &self.call.server.store;
+        let prefix = self.call.scope(&self.selection);
         let (since, initial) = match from {
             Some(revision) => (revision, false),
             // The revision of a snapshot; the rows come later, as they were at that revision.
-            None => (store.range(&self.call.prefix(), None, 0, None).await?.revision, true),
+            None => (store.range(&prefix, None, 0, None).await?.revision, true),
         };
         self.told = since;
-        self.phase = match store.watch(&self.call.prefix(), since) {
+        self.phase = match store.watch(&prefix, since) {
             Ok(watch) if initial => Phase::Initial { after: None, watch },
             Ok(watch) => Phase::Following(watch),
             Err(error) => Phase::Failing(failure(error)),
@@ -164,7 +165,7 @@ impl Feed {
     /// One page of the initial state.
     async fn initial(&mut self, after: Option<String>, watch: Watch) -> Result<Bytes, Refusal> {
         let revision = watch.revision();
-        let prefix = self.call.prefix();
+        let prefix = self.call.scope(&self.selection);
         let page = self.call.server.store.range(&prefix, after.as_deref(), PAGE, Some(revision)).await;
         let page = page.map_err(too_old)?;
         let mut chunk = Vec::new();

@@ -28,6 +28,12 @@ pub(super) const ROWS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// The newest revision, in [`META`].
 pub(super) const REVISION: &str = "revision";
+/// The length of the file after its last compaction, in [`META`].
+const COMPACTED: &str = "compacted";
+
+/// A file is compacted once it is twice as long as after the last time, and this much longer: rewriting it takes about
+/// a second for some hundred MiB, which a start should not pay without need.
+const SLACK: u64 = 16 << 20;
 
 /// Opens the storage below the database: at the start and after every failure.
 #[derive(Clone)]
@@ -64,11 +70,11 @@ impl fmt::Debug for Backends {
     }
 }
 
-/// A backend behind a pointer: the database takes its backend by value.
-#[derive(Debug)]
-struct Boxed(Box<dyn StorageBackend>);
+/// A backend that can still be asked for its length when the database has it.
+#[derive(Debug, Clone)]
+struct Shared(Arc<dyn StorageBackend>);
 
-impl StorageBackend for Boxed {
+impl StorageBackend for Shared {
     fn len(&self) -> Result<u64, std::io::Error> {
         self.0.len()
     }
@@ -119,16 +125,17 @@ pub(super) struct Disk {
 impl Disk {
     /// Opens the database and returns its newest revision.
     pub(super) fn open(backends: Backends, cache_bytes: usize) -> Result<(Self, u64), Error> {
-        let mut database = Self::database(&backends, cache_bytes)?;
-        // Rewriting costs a second per some hundred MiB; only the start can afford it, nobody reads yet.
-        database.compact()?;
+        let (mut database, storage) = Self::database(&backends, cache_bytes)?;
+        // Only the start can afford it: nobody reads or writes yet.
+        compact(&mut database, &storage)?;
         let revision = revision(&database.begin_read()?)?;
         Ok((Self { backends, cache_bytes, database: RwLock::new(Some(database)) }, revision))
     }
 
-    fn database(backends: &Backends, cache_bytes: usize) -> Result<Database, Error> {
-        let backend = Boxed((backends.0)()?);
-        let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)?;
+    fn database(backends: &Backends, cache_bytes: usize) -> Result<(Database, Shared), Error> {
+        let storage = Shared((backends.0)()?.into());
+        let database =
+            Database::builder().set_cache_size(cache_bytes).create_with_backend(storage.clone())?;
         let transaction = database.begin_write()?;
         transaction.open_table(ROWS)?;
         {
@@ -139,7 +146,7 @@ impl Disk {
             }
         }
         transaction.commit()?;
-        Ok(database)
+        Ok((database, storage))
     }
 
     /// A snapshot of everything that is committed.
@@ -158,11 +165,25 @@ impl Disk {
         let mut slot = self.database.write();
         // The old one must let go of the file before the new one can lock it.
         drop(slot.take());
-        let database = Self::database(&self.backends, self.cache_bytes)?;
+        let (database, _) = Self::database(&self.backends, self.cache_bytes)?;
         let revision = revision(&database.begin_read()?)?;
         *slot = Some(database);
         Ok(revision)
     }
+}
+
+/// Gives space back that the database no longer uses, if that is much.
+fn compact(database: &mut Database, storage: &Shared) -> Result<(), Error> {
+    let length = || storage.len().map_err(redb::StorageError::from);
+    let before = database.begin_read()?.open_table(META)?.get(COMPACTED)?.map_or(0, |length| length.value());
+    if length()? < SLACK + 2 * before {
+        return Ok(());
+    }
+    database.compact()?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert(COMPACTED, length()?)?;
+    transaction.commit()?;
+    Ok(())
 }
 
 /// The newest revision in a snapshot.

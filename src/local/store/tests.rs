@@ -221,20 +221,26 @@ async fn the_file_of_a_killed_process_is_recovered() {
 }
 
 #[tokio::test]
-async fn opening_compacts_the_file() {
+async fn opening_compacts_a_file_that_is_mostly_empty() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("data.redb");
     let store = Store::open(Options::file(&path)).unwrap();
-    for number in 0..200 {
+    // Some 20 MiB that are there together; what remains lies at the end of the file.
+    let mut written = Vec::new();
+    for number in 0..100 {
         let key = format!("k/{number}");
-        let revision = store.put(&key, Expect::Absent, Bytes::from(vec![b'x'; 50_000])).await.unwrap();
+        let revision = store.put(&key, Expect::Absent, Bytes::from(vec![b'x'; 200_000])).await.unwrap();
+        written.push((key, revision));
+    }
+    written.pop();
+    for (key, revision) in written {
         store.delete(&key, revision).await.unwrap();
     }
     drop(store);
     let before = std::fs::metadata(&path).unwrap().len();
     drop(Store::open(Options::file(&path)).unwrap());
     let after = std::fs::metadata(&path).unwrap().len();
-    assert!(after < before, "{after} < {before}");
+    assert!(after < before / 4, "{after} is much less than {before}");
 }
 
 #[tokio::test]

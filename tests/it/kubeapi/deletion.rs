@@ -1,5 +1,7 @@
 //! Deletion: preconditions, finalizers, policies, collections.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -10,6 +12,9 @@ use kube::api::PatchParams;
 use kube::api::PostParams;
 use kube::api::Preconditions;
 use kube::api::PropagationPolicy;
+use kube::runtime::controller::Action;
+use kube::runtime::finalizer::Event;
+use kube::runtime::finalizer::finalizer;
 use serde_json::json;
 
 use crate::kubeapi::objects::map;
@@ -77,6 +82,33 @@ async fn a_finalizer_holds_an_object_until_it_is_taken_off() {
     assert_eq!(again.metadata.resource_version, waiting.metadata.resource_version);
     let off = Patch::Merge(json!({"metadata": {"finalizers": null}}));
     api.patch("a", &PatchParams::default(), &off).await.unwrap();
+    assert!(api.get_opt("a").await.unwrap().is_none());
+}
+
+/// kube's helper sends a JSON patch that tests a missing list for null.
+#[tokio::test]
+async fn the_finalizer_of_a_controller_is_added_and_removed_by_json_patches() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("never")]
+    struct Never;
+    let place = place().await;
+    let api: Api<ConfigMap> = place.api();
+    let created = api.create(&PostParams::default(), &map("a", &[])).await.unwrap();
+    let round = async |object: ConfigMap| {
+        let seen = std::sync::Mutex::new(None);
+        let reconcile = async |event: Event<ConfigMap>| {
+            *seen.lock().unwrap() = Some(matches!(event, Event::Cleanup(_)));
+            Ok::<_, Never>(Action::await_change())
+        };
+        finalizer(&api, HOLD, Arc::new(object), reconcile).await.unwrap();
+        seen.into_inner().unwrap()
+    };
+    round(created).await;
+    let held = api.get("a").await.unwrap();
+    assert_eq!(held.metadata.finalizers.as_deref(), Some(&[HOLD.to_owned()][..]));
+    assert_eq!(round(held).await, Some(false), "it is applied");
+    let ending = api.delete("a", &DeleteParams::default()).await.unwrap().left().expect("held");
+    assert_eq!(round(ending).await, Some(true), "it is cleaned up");
     assert!(api.get_opt("a").await.unwrap().is_none());
 }
 

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::DeleteParams;
+use kube::api::EvictParams;
 use kube::api::LogParams;
 use kube::api::Patch;
 use kube::api::PatchParams;
@@ -81,6 +82,17 @@ async fn a_pod_on_a_node_ends_when_its_kubelet_says_so() {
     assert!(api.get_opt("a").await.unwrap().is_some());
     api.delete("a", &DeleteParams::default().grace_period(0)).await.unwrap();
     assert!(api.get_opt("a").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_evicted_pod_ends_like_a_deleted_one() {
+    let place = place().await;
+    let api: Api<Pod> = place.api();
+    let mut wanted = pod("a");
+    wanted.spec.as_mut().unwrap().node_name = Some("no-such-node".to_owned());
+    api.create(&PostParams::default(), &wanted).await.unwrap();
+    api.evict("a", &EvictParams::default()).await.unwrap();
+    assert!(api.get("a").await.unwrap().metadata.deletion_timestamp.is_some());
 }
 
 #[tokio::test]

@@ -89,6 +89,14 @@ impl Call {
         prefix(&self.kind, self.namespace.as_deref())
     }
 
+    /// The prefix of all keys that the selection can match: it may name one object.
+    pub(super) fn scope(&self, selection: &Selection) -> String {
+        match selection.name() {
+            Some(name) if self.namespace.is_some() || !self.kind.namespaced => self.key(name),
+            _ => self.prefix(),
+        }
+    }
+
     pub(super) fn subject(&self, name: &str) -> Subject {
         Subject::new(&self.kind, name)
     }

@@ -44,6 +44,11 @@ impl Selection {
         self.labels.is_none() && self.fields.is_none()
     }
 
+    /// The only name that can match, if there is one.
+    pub(in crate::local::server) fn name(&self) -> Option<&str> {
+        self.fields.as_ref().and_then(FieldSelector::name)
+    }
+
     pub(in crate::local::server) fn matches(&self, kind: &Kind, row: &Row) -> Result<bool, Refusal> {
         if self.is_everything() {
             return Ok(true);
@@ -172,7 +177,7 @@ async fn page(
     mut at: Option<u64>,
     limit: usize,
 ) -> Result<Listed, Refusal> {
-    let prefix = call.prefix();
+    let prefix = call.scope(selection);
     let mut rest = token.as_ref().and_then(|token| token.remaining);
     let first = token.is_none();
     let mut after = token.map(|token| format!("{prefix}{}", token.after));
