@@ -3,7 +3,6 @@
 //! Clients decide by `reason` and `code`, people read `message`, kubectl prints `details.causes`; all three follow the
 //! API server (apimachinery, `pkg/api/errors`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::response::IntoResponse;
@@ -14,6 +13,7 @@ use http::header;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::local::server::apply::Conflicts;
 use crate::local::server::kinds::Kind;
 use crate::local::server::schema::FieldError;
 use crate::local::store;
@@ -63,11 +63,14 @@ pub(super) enum Refusal {
     AlreadyExists(Subject),
     #[error("Operation cannot be fulfilled on {}: {why}", subject.resource())]
     Conflict { subject: Subject, why: String },
-    /// Server-side apply met fields of other managers: (who, which field).
-    #[error("{}", apply_conflict(.0))]
-    ApplyConflict(Vec<(String, String)>),
+    /// Server-side apply met fields of other managers.
+    #[error(transparent)]
+    ApplyConflict(#[from] Conflicts),
     #[error("{} is invalid: {}", subject.kind(), joined(errors))]
     Invalid { subject: Subject, errors: Vec<FieldError> },
+    /// A JSON patch whose test fails or whose path is not there.
+    #[error("the server rejected our request due to an error in our request")]
+    Unpatchable,
     #[error("{0}")]
     BadRequest(String),
     #[error("{} is forbidden: {why}", subject.resource())]
@@ -115,23 +118,6 @@ fn joined(errors: &[FieldError]) -> String {
     }
 }
 
-/// One sentence for one conflict, a list by manager for more.
-fn apply_conflict(causes: &[(String, String)]) -> String {
-    if let [(manager, field)] = causes {
-        return format!("Apply failed with 1 conflict: conflict with {manager}: {field}");
-    }
-    let mut by_manager: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (manager, field) in causes {
-        by_manager.entry(manager).or_default().push(field);
-    }
-    let mut lines = Vec::new();
-    for (manager, fields) in by_manager {
-        lines.push(format!("conflicts with {manager}:"));
-        lines.extend(fields.iter().map(|field| format!("- {field}")));
-    }
-    format!("Apply failed with {} conflicts: {}", causes.len(), lines.join("\n"))
-}
-
 impl Refusal {
     /// The HTTP status and the machine-readable reason.
     fn class(&self) -> (StatusCode, &'static str) {
@@ -139,7 +125,7 @@ impl Refusal {
             Self::NotFound(_) | Self::NoSuchResource => (StatusCode::NOT_FOUND, "NotFound"),
             Self::AlreadyExists(_) => (StatusCode::CONFLICT, "AlreadyExists"),
             Self::Conflict { .. } | Self::ApplyConflict(_) => (StatusCode::CONFLICT, "Conflict"),
-            Self::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
+            Self::Invalid { .. } | Self::Unpatchable => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
             Self::Expired(_) => (StatusCode::GONE, "Expired"),
@@ -183,10 +169,18 @@ impl Refusal {
                 details["causes"] = errors.iter().map(cause).collect();
                 Some(details)
             }
-            Self::ApplyConflict(causes) => {
-                let cause = |(message, field): &(String, String)| json!({"reason": "FieldManagerConflict", "message": message, "field": field});
-                Some(json!({"causes": causes.iter().map(cause).collect::<Vec<_>>()}))
+            Self::ApplyConflict(Conflicts(conflicts)) => {
+                let causes = conflicts.iter().map(|conflict| {
+                    json!({
+                        "reason": "FieldManagerConflict",
+                        "message": format!("conflict with {}", conflict.manager),
+                        "field": conflict.path,
+                    })
+                });
+                Some(json!({"causes": causes.collect::<Vec<_>>()}))
             }
+            // A patch that does not fit is nobody's field.
+            Self::Unpatchable => Some(json!({})),
             Self::Ahead { .. } => {
                 let cause =
                     json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
@@ -243,6 +237,7 @@ impl IntoResponse for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::server::apply::Conflict;
     use crate::local::server::kinds::Kinds;
 
     fn subject() -> Subject {
@@ -257,7 +252,10 @@ mod tests {
     #[test]
     fn refusals_speak_like_the_api_server() {
         let conflict = |list: &[(&str, &str)]| {
-            Refusal::ApplyConflict(list.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect())
+            let conflicts = list
+                .iter()
+                .map(|(manager, path)| Conflict { manager: (*manager).to_owned(), path: (*path).to_owned() });
+            Refusal::ApplyConflict(Conflicts(conflicts.collect()))
         };
         for (refusal, code, reason, message) in [
             (Refusal::NotFound(subject()), 404, "NotFound", "jobs.batch \"a\" not found"),

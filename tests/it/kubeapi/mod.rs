@@ -1,14 +1,19 @@
 //! The contract of a Kubernetes API, written against `kube::Client` and HTTP only: local mode must pass all of it, and so
 //! must a real API server.
 
+mod apply;
 mod definitions;
 mod deletion;
+mod discovery;
 mod lists;
 mod negotiation;
 mod objects;
+mod patch;
 mod pods;
+mod schema;
 mod spaces;
 mod status;
+mod table;
 mod watches;
 
 use k8s_openapi::api::core::v1::ConfigMap;

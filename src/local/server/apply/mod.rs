@@ -38,29 +38,42 @@ pub(super) struct Manager<'a> {
 /// Why an applied configuration is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum ApplyError {
-    /// Fields that others own would change: 409. Each cause is a manager's description and a path:
-    /// (`"x" using v1`, `.spec.y`); in a Status it reads `conflict with "x" using v1`.
-    #[error("{}", conflict_message(causes))]
-    Conflict { causes: Vec<(String, String)> },
+    /// Fields that others own would change: 409.
+    #[error(transparent)]
+    Conflict(Conflicts),
     /// The configuration itself is wrong: 400.
     #[error("{0}")]
     Invalid(String),
 }
 
-fn conflict_message(causes: &[(String, String)]) -> String {
-    if let [(manager, path)] = causes {
+/// A field that somebody else owns with another value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Conflict {
+    /// `"x"`, `"x" using v1`, `"x" with subresource "status" using v1`.
+    pub manager: String,
+    /// `.spec.containers[name="a"].image`.
+    pub path: String,
+}
+
+/// All conflicts of one apply, in the API server's sentence.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", conflict_message(.0))]
+pub(super) struct Conflicts(pub Vec<Conflict>);
+
+fn conflict_message(conflicts: &[Conflict]) -> String {
+    if let [Conflict { manager, path }] = conflicts {
         return format!("Apply failed with 1 conflict: conflict with {manager}: {path}");
     }
     let mut lines = Vec::new();
     let mut last = None;
-    for (manager, path) in causes {
+    for Conflict { manager, path } in conflicts {
         if last != Some(manager) {
             lines.push(format!("conflicts with {manager}:"));
             last = Some(manager);
         }
         lines.push(format!("- {path}"));
     }
-    format!("Apply failed with {} conflicts: {}", causes.len(), lines.join("\n"))
+    format!("Apply failed with {} conflicts: {}", conflicts.len(), lines.join("\n"))
 }
 
 /// Who owns the fields of an object that nobody has tracked when it is applied for the first time.
@@ -110,14 +123,14 @@ pub(super) fn apply(
     }
     let changes = compare::compare(base, &merged, root);
     let written = changes.written();
-    let mut causes = Vec::new();
-    for entry in &others {
-        let conflicts = fields::paths(&fields::intersection(&entry.fields, &written));
-        causes.extend(conflicts.into_iter().map(|path| (entry.describe(), path)));
+    let mut conflicts = Vec::new();
+    for entry in others.iter().filter(|_| !force) {
+        let paths = fields::paths(&fields::intersection(&entry.fields, &written));
+        conflicts.extend(paths.into_iter().map(|path| Conflict { manager: entry.describe(), path }));
     }
-    if !force && !causes.is_empty() {
-        causes.sort();
-        return Err(ApplyError::Conflict { causes });
+    if !conflicts.is_empty() {
+        conflicts.sort();
+        return Err(ApplyError::Conflict(Conflicts(conflicts)));
     }
     yield_to(&mut others, &written, &changes.removed);
     if let (Some(live), Some(before)) = (live, &before)
@@ -319,7 +332,10 @@ mod tests {
         let conflict = kind.apply(Some(&object), &map(json!({"a": "9"})), &applier("y", T2)).unwrap_err();
         assert_eq!(
             conflict,
-            ApplyError::Conflict { causes: vec![("\"x\"".to_owned(), ".data.a".to_owned())] }
+            ApplyError::Conflict(Conflicts(vec![Conflict {
+                manager: "\"x\"".to_owned(),
+                path: ".data.a".to_owned()
+            }]))
         );
         assert_eq!(conflict.to_string(), "Apply failed with 1 conflict: conflict with \"x\": .data.a");
         let forced = kind.force(&object, &map(json!({"a": "9"})), &applier("y", T2));

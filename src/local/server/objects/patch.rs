@@ -20,7 +20,6 @@ use crate::local::server::objects::update::change;
 use crate::local::server::objects::update::moved;
 use crate::local::server::patch;
 use crate::local::server::refusal::Refusal;
-use crate::local::server::schema::FieldError;
 use crate::local::store::Row;
 
 /// `PATCH` of an object. The flag says whether it was created.
@@ -67,7 +66,7 @@ fn patched(
             if !patch.is_array() {
                 return Err(Refusal::BadRequest("a JSON patch is a list of operations".to_owned()));
             }
-            patch::json_patch(object, patch).map_err(|error| unpatchable(call, name, &error))?;
+            patch::json_patch(object, patch).map_err(unpatchable)?;
         }
         PatchKind::Merge | PatchKind::Apply => {
             if !patch.is_object() {
@@ -85,14 +84,12 @@ fn patched(
     }
 }
 
-/// A JSON patch whose test fails or whose path is not there is a 422 without fields.
-fn unpatchable(call: &Call, name: &str, error: &patch::PatchError) -> Refusal {
-    let errors = vec![FieldError {
-        field: "patch".to_owned(),
-        reason: "FieldValueInvalid",
-        message: error.to_string(),
-    }];
-    Refusal::Invalid { subject: call.subject(name), errors }
+/// A body that is no JSON patch is a bad request; one that does not fit this object is a 422 about no field.
+fn unpatchable(error: patch::PatchError) -> Refusal {
+    match error {
+        patch::PatchError::Malformed(why) => Refusal::BadRequest(why),
+        patch::PatchError::DoesNotApply(_) => Refusal::Unpatchable,
+    }
 }
 
 /// Server-side apply: creates the object or merges what this manager wants into it.
@@ -163,7 +160,7 @@ fn merged(call: &Call, live: Option<&Value>, wanted: &Value, force: bool) -> Res
         now: &now,
     };
     apply::apply(live, wanted, &manager, force, &call.kind.schema).map_err(|error| match error {
-        ApplyError::Conflict { causes } => Refusal::ApplyConflict(causes),
+        ApplyError::Conflict(conflicts) => Refusal::ApplyConflict(conflicts),
         ApplyError::Invalid(why) => Refusal::BadRequest(why),
     })
 }

@@ -27,11 +27,8 @@ pub(in crate::local::server) fn json_patch(target: &mut Value, patch: &Value) ->
         if is_true_without_looking(&operation, &result) {
             continue;
         }
-        json_patch::patch(&mut result, &[operation]).map_err(|error| {
-            PatchError::DoesNotApply(format!(
-                "the server rejected our request due to an error in our request: {error}"
-            ))
-        })?;
+        json_patch::patch(&mut result, &[operation])
+            .map_err(|error| PatchError::DoesNotApply(error.to_string()))?;
     }
     *target = result;
     Ok(())

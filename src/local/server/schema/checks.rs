@@ -55,7 +55,7 @@ impl Checks {
         let bound = |name: &str, exclusive: &str| match schema.get(name) {
             Some(Value::Number(value)) => {
                 let exclusive = schema.get(exclusive).and_then(Value::as_bool) == Some(true);
-                Some(Bound { value: value.clone(), exclusive })
+                Some(Bound { value: whole(value), exclusive })
             }
             _ => None,
         };
@@ -78,7 +78,7 @@ impl Checks {
             pattern,
             minimum: bound("minimum", "exclusiveMinimum"),
             maximum: bound("maximum", "exclusiveMaximum"),
-            multiple_of: schema.get("multipleOf").and_then(Value::as_number).cloned(),
+            multiple_of: schema.get("multipleOf").and_then(Value::as_number).map(whole),
             min_length: count("minLength"),
             max_length: count("maxLength"),
             min_items: count("minItems"),
@@ -233,6 +233,12 @@ impl Checks {
 /// `spec.x in body …`, as openapi's validation words it.
 pub(super) fn in_body(path: &Path<'_>, detail: &str) -> String {
     format!("{path} in body {detail}")
+}
+
+/// A bound of 1.0 (definitions hold floating-point numbers) reads as 1.
+fn whole(number: &Number) -> Number {
+    let text = number.as_f64().filter(|float| float.fract() == 0.0).map(|float| format!("{float:.0}"));
+    text.and_then(|text| text.parse::<i64>().ok()).map_or_else(|| number.clone(), Number::from)
 }
 
 /// Equality of JSON values with 1 and 1.0 the same number.

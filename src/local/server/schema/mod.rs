@@ -77,17 +77,17 @@ impl Schema {
         &self.root
     }
 
-    /// Removes what the schema does not know and returns its paths (`spec.containers[0].foo`). Nulls in built-in types
-    /// are absent fields, and go without a word.
+    /// Removes what the schema does not know and returns its paths (`spec.containers[0].foo`). Nulls, empty lists and
+    /// empty maps of built-in types are absent fields, and go without a word.
     pub(super) fn prune(&self, object: &mut Value) -> Vec<String> {
         let mut unknown = Vec::new();
         prune::prune(object, &self.root, &Path::ROOT, &mut unknown);
         if self.rules.is_some() {
-            prune::drop_nulls(object, &self.root);
+            prune::drop_empty(object, &self.root);
         } else if let (Some(metadata), Some(node)) =
             (object.get_mut("metadata"), self.root.property("metadata"))
         {
-            prune::drop_nulls(metadata, node);
+            prune::drop_empty(metadata, node);
         }
         unknown
     }

@@ -41,22 +41,30 @@ fn prune_object(fields: &mut Map<String, Value>, node: &Node, path: &Path<'_>, u
     });
 }
 
-/// Removes nulls where the schema is a built-in type: Go decodes them as absent.
-pub(super) fn drop_nulls(value: &mut Value, node: &Node) {
+/// Removes what Go does not write where the schema is a built-in type: nulls, and lists and maps without entries.
+pub(super) fn drop_empty(value: &mut Value, node: &Node) {
     match value {
         Value::Object(fields) => {
-            if !node.preserve {
-                fields.retain(|_, value| !value.is_null());
+            if node.preserve {
+                return;
             }
+            fields.retain(|name, value| match (value, node.property(name)) {
+                (Value::Null, _) => false,
+                (Value::Array(items), Some(schema)) if schema.items.is_some() => {
+                    !items.is_empty() || schema.always_there
+                }
+                (Value::Object(entries), Some(schema)) => !entries.is_empty() || !schema.is_map(),
+                _ => true,
+            });
             for (name, value) in fields {
                 if let Some(schema) = node.property(name) {
-                    drop_nulls(value, schema);
+                    drop_empty(value, schema);
                 }
             }
         }
         Value::Array(items) => {
             let Some(schema) = &node.items else { return };
-            items.iter_mut().for_each(|item| drop_nulls(item, schema));
+            items.iter_mut().for_each(|item| drop_empty(item, schema));
         }
         _ => {}
     }

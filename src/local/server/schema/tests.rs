@@ -115,7 +115,7 @@ fn every_check_speaks_in_the_api_servers_words() {
     let of = |node: Value| json!({"type": "object", "properties": {"n": node}});
     let table = [
         (
-            integer(json!({"minimum": 1})),
+            integer(json!({"minimum": 1.0})),
             json!({"n": 0}),
             "spec.n: Invalid value: 0: spec.n in body should be greater than or equal to 1",
         ),
@@ -429,12 +429,18 @@ fn built_in_kinds_are_decoded_before_they_are_judged() {
 }
 
 #[test]
-fn nulls_in_built_in_kinds_are_absent_fields() {
+fn nulls_and_empty_collections_in_built_in_kinds_are_absent_fields() {
     let kinds = crate::local::server::kinds::Kinds::new(&[]).unwrap();
     let pods = &kinds.find("", "v1", "pods").unwrap().schema;
-    let mut pod = json!({"metadata": {"name": "p", "creationTimestamp": null}, "spec": {"containers": [{"name": "a", "resources": null}], "volumes": null}});
+    let mut pod = json!({
+        "metadata": {"name": "p", "creationTimestamp": null, "annotations": {}, "finalizers": []},
+        "spec": {"containers": [{"name": "a", "resources": {}, "env": [], "lifecycle": null}], "volumes": null},
+    });
     assert!(pods.prune(&mut pod).is_empty());
-    assert_eq!(pod, json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}]}}));
+    assert_eq!(
+        pod,
+        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a", "resources": {}}]}})
+    );
 }
 
 /// The structural keywords that JSON Schema and Kubernetes have in common.
