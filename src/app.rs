@@ -129,7 +129,11 @@ impl Dev {
         parts[CONTROLLERS].spawn(endless(controllers::run(client.clone(), controlling, token(CONTROLLERS))));
         let until = token(CONTROLLERS);
         parts[CONTROLLERS].spawn(endless(async move { triggers.run(until).await }));
-        parts[SINK].spawn(endless(sink.serve(receiver.router(), token(SINK), DRAIN)));
+        let until = token(SINK);
+        parts[SINK].spawn(endless(async move {
+            sink.serve(receiver.router(), until, DRAIN).await;
+            receiver.finish().await;
+        }));
         let (client, api, sink) = dev;
         Ok(Self { client, api, sink, tokens, parts })
     }

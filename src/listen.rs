@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -20,6 +22,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_STREAMS: u32 = 256;
 /// Bytes of an HTTP/2 header list, and of HTTP/1 heads.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Connections at a time; further ones wait in the system's queue. Senders share connections, so this is far more than a
+/// cluster has; it bounds the memory of heads to 256 MiB and keeps most file descriptors for everything else.
+const MAX_CONNECTIONS: usize = 4096;
 /// Pause after a failed accept (out of file descriptors, for one): the loop must not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -55,22 +60,37 @@ impl Listener {
     /// Serves until `shutdown`, then accepts nothing more, lets requests in flight finish for at most `drain`, and
     /// closes what is left. HTTP/1.1 and HTTP/2 without TLS, on one port.
     pub async fn serve(self, router: Router, shutdown: CancellationToken, drain: Duration) {
+        self.serve_at_most(MAX_CONNECTIONS, router, shutdown, drain).await;
+    }
+
+    async fn serve_at_most(self, limit: usize, router: Router, shutdown: CancellationToken, drain: Duration) {
+        let room = Arc::new(Semaphore::new(limit));
         let graceful = GracefulShutdown::new();
         let connections = tokio_util::task::TaskTracker::new();
         let abort = CancellationToken::new();
         loop {
-            let stream = tokio::select! {
-                () = shutdown.cancelled() => break,
-                accepted = self.inner.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                        continue;
-                    }
-                },
+            // Room first: what is not accepted yet costs nothing here.
+            let next = async {
+                let permit = Arc::clone(&room).acquire_owned().await.expect("nobody closes the semaphore");
+                (permit, self.inner.accept().await)
             };
-            connections.spawn(connection(stream, router.clone(), graceful.watcher(), abort.clone()));
+            let (permit, accepted) = tokio::select! {
+                () = shutdown.cancelled() => break,
+                next = next => next,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let served = connection(stream, router.clone(), graceful.watcher(), abort.clone());
+            connections.spawn(async move {
+                served.await;
+                drop(permit);
+            });
         }
         drop(self.inner);
         connections.close();
@@ -111,5 +131,59 @@ async fn connection(
         // A connection that breaks is the client's affair; the requests on it were answered or not.
         ended = served => if let Err(error) = ended { tracing::debug!(error, "connection ended") },
         () = abort.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+    /// Long enough for an answer that should not come; a bound, not something that is waited for.
+    const SHORT: Duration = Duration::from_millis(50);
+
+    async fn ask(address: SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream
+    }
+
+    async fn answer(stream: &mut TcpStream, within: Duration) -> Option<String> {
+        let mut head = vec![0; 12];
+        tokio::time::timeout(within, stream.read_exact(&mut head)).await.ok()?.unwrap();
+        Some(String::from_utf8(head).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_connection_too_many_waits_until_another_ends() {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let (address, shutdown) = (listener.address(), CancellationToken::new());
+        let router = Router::new().route("/", get(async || "ok"));
+        let serving = tokio::spawn(listener.serve_at_most(2, router, shutdown.clone(), SHORT));
+        let mut open = [ask(address).await, ask(address).await];
+        for stream in &mut open {
+            assert_eq!(answer(stream, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
+        }
+        let mut late = ask(address).await;
+        assert_eq!(answer(&mut late, SHORT).await, None, "there is no room yet");
+        drop(open);
+        assert_eq!(answer(&mut late, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
+        shutdown.cancel();
+        tokio::time::timeout(DEADLINE, serving).await.expect("the end of serving").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_listener_still_ends() {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let (address, shutdown) = (listener.address(), CancellationToken::new());
+        let router = Router::new().route("/", get(async || "ok"));
+        let serving = tokio::spawn(listener.serve_at_most(1, router, shutdown.clone(), SHORT));
+        let mut open = ask(address).await;
+        assert_eq!(answer(&mut open, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
+        shutdown.cancel();
+        tokio::time::timeout(DEADLINE, serving).await.expect("the end of serving").unwrap();
     }
 }

@@ -135,6 +135,17 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_a_job_can_be_part_of_a_host_name() {
+        for name in ["a", "0", "a-b", "2-resize", "r2d2"] {
+            assert_eq!(refusal("Job", &job(name, 1), None), "", "{name}");
+        }
+        // An API server takes the first one as the name of an object.
+        for name in ["resize.v2", "-a", "a-", "Resize", "a_b", "", "a\n"] {
+            assert!(refusal("Job", &job(name, 1), None).contains("DNS label"), "{name:?}");
+        }
+    }
+
+    #[test]
     fn a_filter_holds_one_dialect_at_every_depth() {
         let trigger = |filter: Value| json!({"metadata": {"name": "t"}, "spec": {"job": {"name": "j"}, "filters": [filter]}});
         let one = json!({"exact": {"type": "a"}});

@@ -25,6 +25,7 @@ use super::template::ExecutionTemplate;
     doc = "A template of runs: what to run when an event arrives, or by hand.",
     label("duck.knative.dev/addressable", "true"),
     validation = Rule::new("size(self.metadata.name) <= 46").message("the name of a Job has at most 46 characters, because its runs and their tasks add to it"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name of a Job is a DNS label: small letters, digits and `-` inside; it becomes part of its tasks' host names"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Executions", type_ = "integer", json_path = ".status.executionCount"),
     printcolumn(name = "Running", type_ = "integer", json_path = ".status.runningCount"),

@@ -144,6 +144,7 @@ fn event(text: &mut String, record: &EventRecord) {
             ExtensionValue::Boolean(value) => inner(name, &value.to_string()),
             ExtensionValue::Integer(value) => inner(name, &value.to_string()),
             ExtensionValue::String(value) => inner(name, value),
+            ExtensionValue::Other(value) => inner(name, &value.to_string()),
         }
     }
     match (data, data_base64) {

@@ -71,7 +71,7 @@ fn ready(conditions: &[Condition]) -> String {
     }
 }
 
-/// The filters of a Trigger as one expression: `type=com.example.order and not(source^=/test)`.
+/// The filters of a Trigger as one expression; parts that say nothing are left out: `type=com.example.order and not(source^=/test)`.
 pub(crate) fn filter(spec: &TriggerSpec) -> String {
     let TriggerSpec { filter, filters, job: _ } = spec;
     if !filters.is_empty() {
@@ -90,7 +90,12 @@ pub(crate) fn filter(spec: &TriggerSpec) -> String {
 }
 
 fn joined(filters: &[Filter], word: &str) -> String {
-    filters.iter().map(dialect).collect::<Vec<_>>().join(word)
+    said(filters.iter().map(dialect)).join(word)
+}
+
+/// Those that are not empty.
+fn said(words: impl Iterator<Item = String>) -> Vec<String> {
+    words.filter(|words| !words.is_empty()).collect()
 }
 
 fn dialect(one: &Filter) -> String {
@@ -102,7 +107,7 @@ fn dialect(one: &Filter) -> String {
     let all = all.as_ref().map(|all| format!("all({})", joined(all, ", ")));
     let any = any.as_ref().map(|any| format!("any({})", joined(any, ", ")));
     let not = not.as_ref().map(|not| format!("not({})", dialect(not)));
-    compared.chain(all).chain(any).chain(not).collect::<Vec<_>>().join(" and ")
+    said(compared.chain(all).chain(any).chain(not)).join(" and ")
 }
 
 fn shorten(text: &str, width: usize) -> String {
@@ -173,6 +178,10 @@ mod tests {
                     {"any": [{"suffix": {"subject": ".png"}}, {"suffix": {"subject": ".jpg"}}]},
                 ]}),
                 "type=b and not(source^=/test) and any(subject$=.png, subject$=.jpg)",
+            ),
+            (
+                json!({"job": {"name": "j"}, "filters": [{"exact": {}}, {"exact": {}, "prefix": {"Bad-Name": "x"}}]}),
+                "Bad-Name^=x",
             ),
         ];
         for (spec, words) in table {

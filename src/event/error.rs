@@ -60,6 +60,13 @@ pub enum Error {
     Format(String),
 }
 
+impl Error {
+    /// The error for a value that its attribute does not take; `found` is what was sent.
+    pub(crate) fn attribute(name: &str, expected: &'static str, found: &str) -> Self {
+        Error::Attribute { name: name.to_owned(), expected, found: excerpt(found) }
+    }
+}
+
 /// Somebody's text, quoted, shortened and without control characters, fit to be shown.
 pub(super) fn excerpt(text: &str) -> String {
     let mut shown = String::from("`");

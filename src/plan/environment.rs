@@ -101,6 +101,8 @@ fn text(value: &ExtensionValue) -> String {
         ExtensionValue::Boolean(value) => value.to_string(),
         ExtensionValue::Integer(value) => value.to_string(),
         ExtensionValue::String(value) => value.clone(),
+        // Never reaches a container: a record with such a value is refused as no event.
+        ExtensionValue::Other(value) => value.to_string(),
     }
 }
 

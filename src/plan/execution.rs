@@ -14,6 +14,10 @@ use crate::api::{
     LABEL_EXECUTION, LABEL_JOB,
 };
 
+/// Most bytes of an event as JSON inside its Execution. etcd takes 1.5 MiB per request; this leaves a fifth of it to the
+/// template and to the status that the run will have.
+const MAX_STORED_EVENT: usize = 1200 * 1024;
+
 /// An Execution that is to be created, under the first of its names that is free.
 #[derive(Debug, Clone)]
 pub struct Planned {
@@ -84,8 +88,8 @@ pub enum Refusal {
         /// Bytes that it may take.
         limit: usize,
     },
-    /// The event would not fit the object that carries it to the tasks.
-    #[error("the event takes {size} bytes as structured JSON; at most {limit} reach a task")]
+    /// The event would not fit its Execution, or the object that carries it to the tasks.
+    #[error("the event takes {size} bytes as JSON; at most {limit} can be kept and reach a task")]
     EventTooLarge {
         /// Bytes of the event.
         size: usize,
@@ -195,8 +199,8 @@ fn check(event: &EventRecord) -> Result<(), Refusal> {
     if size > limit {
         return Err(Refusal::EnvironmentTooLarge { size, limit });
     }
-    let (size, limit) = (files::event_size(event), files::MAX_SIZE);
-    if size > limit {
+    let sizes = [(event.stored_size(), MAX_STORED_EVENT), (files::event_size(event), files::MAX_SIZE)];
+    if let Some((size, limit)) = sizes.into_iter().find(|(size, limit)| size > limit) {
         return Err(Refusal::EventTooLarge { size, limit });
     }
     Ok(())
@@ -339,5 +343,20 @@ spec:
         let sent =
             EventRecord { data: Some("\"".repeat(600_000)), datacontenttype: text, ..event("/s", "1") };
         assert!(matches!(from_event(&job(), sent, None), Err(Refusal::EventTooLarge { .. })));
+    }
+
+    #[test]
+    fn an_event_that_no_execution_could_hold_is_refused() {
+        // As JSON it goes into the file as it is; as text inside an object every quote doubles.
+        let json = |length: usize| {
+            let data = Some(format!("[{}\"\"]", "\"\",".repeat(length / 3)));
+            let datacontenttype = Some("application/json".to_owned());
+            EventRecord { data, datacontenttype, ..event("/s", "1") }
+        };
+        assert!(from_event(&job(), json(700_000), None).is_ok());
+        match from_event(&job(), json(900_000), None) {
+            Err(Refusal::EventTooLarge { size, limit }) => assert!(size > limit && limit == MAX_STORED_EVENT),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -162,9 +162,16 @@ pub(super) fn not_accepted(error: ops::Error, job: &str) -> Refusal {
     match error {
         Error::Refusal(refusal) => refusal.into(),
         Error::NotFound { .. } => Refusal::NotFound(format!("job {job} has no place to run in yet")),
+        // No template makes it smaller than its event.
+        Error::Rejected { code: 413, .. } => {
+            tracing::warn!(job, error = cause, "an execution is too large for the API server");
+            Refusal::Unprocessable(format!("a run of job {job} for this event is too large to be stored"))
+        }
+        // The event was checked before; what is at fault is the Job's template, an admission policy, or a definition of
+        // another version. Somebody can repair those, and an event that is answered 4xx would be gone by then.
         Error::Rejected { .. } => {
             tracing::warn!(job, error = cause, "the API server refuses an execution");
-            Refusal::Unprocessable(format!("a run of job {job} for this event is not acceptable"))
+            Refusal::Unavailable(format!("runs of job {job} are refused now"))
         }
         Error::OverQuota { .. } => {
             tracing::warn!(job, error = cause, "a quota is used up");

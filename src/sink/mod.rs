@@ -95,6 +95,13 @@ impl Sink {
         Self { inner: Arc::new(Inner { client, triggers, options, shutdown, requests, memory, leftovers }) }
     }
 
+    /// Waits until nothing is left of requests that were answered. To be called once the routes are not served any more;
+    /// it takes no longer than a refused body is read off, which is seconds.
+    pub async fn finish(&self) {
+        self.inner.leftovers.close();
+        self.inner.leftovers.wait().await;
+    }
+
     /// The routes. Serve them with a time limit on request heads; bodies are limited here.
     pub fn router(&self) -> Router {
         let events = Router::new()

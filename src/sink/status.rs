@@ -1,4 +1,7 @@
 //! How a run is doing, for whoever holds its Location.
+//!
+//! An unknown run is 404, not 410: an Execution that was removed leaves nothing behind that would tell it from one that
+//! never was.
 
 use axum::body::Body;
 use axum::extract::Path;
@@ -18,10 +21,9 @@ use super::Sink;
 use super::answer::Refusal;
 use super::receive::unreadable;
 use crate::api::CONDITION_COMPLETED;
-use crate::api::CONDITION_STARTED;
 use crate::api::Execution;
-use crate::api::Reason;
 use crate::api::condition;
+use crate::plan;
 use crate::triggers::is_object_name;
 
 /// `GET /namespaces/{namespace}/executions/{execution}`: 200 in every state.
@@ -61,7 +63,7 @@ fn summary(execution: &Execution) -> Value {
         "namespace": execution.metadata.namespace,
         "name": execution.metadata.name,
         "job": execution.spec.job.name,
-        "state": state(execution),
+        "state": plan::phase(execution).as_str(),
         "reason": completed.map(|condition| &condition.reason),
         "message": completed.map(|condition| &condition.message),
         "createTime": execution.metadata.creation_timestamp,
@@ -77,30 +79,15 @@ fn summary(execution: &Execution) -> Value {
     })
 }
 
-/// One word for the conditions.
-fn state(execution: &Execution) -> &'static str {
-    let conditions = execution.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let is = |kind, status| condition(conditions, kind).is_some_and(|condition| condition.status == status);
-    let cancelled = condition(conditions, CONDITION_COMPLETED)
-        .is_some_and(|condition| condition.reason == Reason::Cancelled.as_str());
-    if is(CONDITION_COMPLETED, "True") {
-        "Succeeded"
-    } else if is(CONDITION_COMPLETED, "False") {
-        if cancelled { "Cancelled" } else { "Failed" }
-    } else if is(CONDITION_STARTED, "True") {
-        "Running"
-    } else {
-        "Pending"
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use k8s_openapi::jiff::Timestamp;
 
     use super::*;
+    use crate::api::CONDITION_STARTED;
     use crate::api::ExecutionStatus;
     use crate::api::NewCondition;
+    use crate::api::Reason;
     use crate::api::Status;
     use crate::api::set_condition;
 
@@ -118,13 +105,21 @@ mod tests {
         for (conditions, expected) in [
             ([].as_slice(), "Pending"),
             (&[(CONDITION_STARTED, Status::Unknown, Reason::Pending)], "Pending"),
-            (&[(CONDITION_STARTED, Status::True, Reason::Running)], "Running"),
+            (&[(CONDITION_COMPLETED, Status::Unknown, Reason::Queued)], "Queued"),
+            (&[(CONDITION_COMPLETED, Status::Unknown, Reason::Starting)], "Starting"),
+            (
+                &[
+                    (CONDITION_STARTED, Status::True, Reason::Running),
+                    (CONDITION_COMPLETED, Status::Unknown, Reason::Running),
+                ],
+                "Running",
+            ),
             (
                 &[
                     (CONDITION_STARTED, Status::True, Reason::Running),
                     (CONDITION_COMPLETED, Status::Unknown, Reason::Cancelling),
                 ],
-                "Running",
+                "Cancelling",
             ),
             (&[(CONDITION_COMPLETED, Status::True, Reason::Succeeded)], "Succeeded"),
             (&[(CONDITION_COMPLETED, Status::False, Reason::NonZeroExitCode)], "Failed"),

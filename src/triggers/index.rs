@@ -161,6 +161,10 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
+    pub(super) fn is_current(&self) -> bool {
+        self.health.is_current()
+    }
+
     pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Job>> {
         self.rows.read().get(namespace)?.get(name).cloned()
     }
@@ -217,6 +221,10 @@ pub(super) struct Namespaces {
 }
 
 impl Namespaces {
+    pub(super) fn is_current(&self) -> bool {
+        self.health.is_current()
+    }
+
     pub(super) fn contains(&self, name: &str) -> bool {
         self.names.read().contains(name)
     }

@@ -2,7 +2,9 @@
 //!
 //! Three watches feed an index; [`Triggers::matching`] reads a snapshot of one namespace and never waits. What a cache
 //! has not seen yet may still exist, so a Job or namespace that is not in it is looked up once, live, before anybody is
-//! told that there is none. While a watch of Triggers is broken nobody can know what an event would match; then the
+//! told that there is none. What a cache still has may be gone, too: while its watch is broken it is not asked, because an
+//! Execution of a Job that was deleted meanwhile would be collected with it, and the event lost. While a watch of Triggers
+//! is broken nobody can know what an event would match; then the
 //! answer is an error, not "nothing".
 
 mod feed;
@@ -97,10 +99,11 @@ impl Triggers {
         Ok(self.index.triggers.matching(namespace, event))
     }
 
-    /// The Job of that name, looked up live if it was not seen yet.
+    /// The Job of that name, looked up live if it was not seen yet, or if Jobs are not being followed.
     pub async fn job(&self, namespace: &str, name: &str) -> Result<Option<Arc<Job>>, Error> {
         self.synced()?;
-        if let Some(job) = self.index.jobs.get(namespace, name) {
+        let jobs = &self.index.jobs;
+        if let Some(job) = jobs.get(namespace, name).filter(|_| jobs.is_current()) {
             return Ok(Some(job));
         }
         if !is_object_name(namespace) || !is_object_name(name) {
@@ -110,10 +113,10 @@ impl Triggers {
         Ok(self.look_up(api.get_opt(name)).await?.map(Arc::new))
     }
 
-    /// Whether there is such a namespace, looked up live if it was not seen yet.
+    /// Whether there is such a namespace, looked up live if it was not seen yet, or if namespaces are not being followed.
     pub async fn has_namespace(&self, name: &str) -> Result<bool, Error> {
         self.synced()?;
-        if self.index.namespaces.contains(name) {
+        if self.index.namespaces.is_current() && self.index.namespaces.contains(name) {
             return Ok(true);
         }
         if !is_object_name(name) {
@@ -158,7 +161,82 @@ pub fn is_object_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::Json;
+    use axum::Router;
+    use axum::extract::Path;
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    use feed::Change;
+    use feed::Follower;
+    use serde_json::Value;
+    use serde_json::json;
+
     use super::*;
+
+    fn stored_job(uid: &str) -> Value {
+        json!({
+            "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job",
+            "metadata": {"namespace": "apps", "name": "resize", "uid": uid},
+            "spec": {"template": {"spec": {"template": {"spec": {"containers": []}}}}},
+        })
+    }
+
+    fn namespace(name: &str) -> Namespace {
+        let mut namespace = Namespace::default();
+        namespace.metadata.name = Some(name.to_owned());
+        namespace
+    }
+
+    /// Warm caches with the Job `resize` of uid `old` and the namespace `apps`, before an API server that has `resize`
+    /// with uid `new` and the namespace `late`.
+    fn outdated() -> Triggers {
+        let missing = || {
+            let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404});
+            (StatusCode::NOT_FOUND, Json(body))
+        };
+        let server = Router::new()
+            .route(
+                "/apis/run.kakehi.dev/v1alpha1/namespaces/apps/jobs/resize",
+                get(async || Json(stored_job("new"))),
+            )
+            .route(
+                "/api/v1/namespaces/{name}",
+                get(
+                    async move |Path(name): Path<String>| {
+                        if name == "late" { Ok(Json(namespace(&name))) } else { Err(missing()) }
+                    },
+                ),
+            );
+        let triggers = Triggers::new(Client::new(server, "default"));
+        let cached: DeserializeGuard<Job> = serde_json::from_value(stored_job("old")).unwrap();
+        triggers.index.jobs.change(Change::Replace(vec![cached]));
+        triggers.index.namespaces.change(Change::Replace(vec![namespace("apps")]));
+        triggers.index.triggers.change(Change::Replace(Vec::new()));
+        triggers
+    }
+
+    #[tokio::test]
+    async fn a_cached_job_counts_only_while_jobs_are_followed() {
+        let triggers = outdated();
+        let uid =
+            async || triggers.job("apps", "resize").await.unwrap().unwrap().metadata.uid.clone().unwrap();
+        assert_eq!(uid().await, "old");
+        triggers.index.jobs.change(Change::Broken);
+        assert_eq!(uid().await, "new");
+        let cached: DeserializeGuard<Job> = serde_json::from_value(stored_job("listed")).unwrap();
+        triggers.index.jobs.change(Change::Replace(vec![cached]));
+        assert_eq!(uid().await, "listed");
+    }
+
+    #[tokio::test]
+    async fn a_cached_namespace_counts_only_while_namespaces_are_followed() {
+        let triggers = outdated();
+        assert!(triggers.has_namespace("apps").await.unwrap());
+        assert!(triggers.has_namespace("late").await.unwrap());
+        triggers.index.namespaces.change(Change::Broken);
+        assert!(!triggers.has_namespace("apps").await.unwrap());
+        assert!(triggers.has_namespace("late").await.unwrap());
+    }
 
     #[test]
     fn only_possible_names_are_asked_for() {

@@ -278,10 +278,17 @@ fn what_an_earlier_run_of_the_same_name_left_is_waited_for() {
 
 #[test]
 fn refused_when_the_record_is_no_event() {
-    let plan = World::of("{spec: {events: [{id: '', source: /s, type: t}]}}").step();
-    let told = told(&plan);
-    assert_eq!(told["completed"], "False Refused");
-    assert!(told["message"].as_str().unwrap().starts_with("the event of this run is no event: "), "{told}");
+    for record in
+        ["id: '', source: /s, type: t", "id: '1', source: /s, type: t, extensions: {tenant: {a: 1}}"]
+    {
+        let plan = World::of(&format!("{{spec: {{events: [{{{record}}}]}}}}")).step();
+        let told = told(&plan);
+        assert_eq!(told["completed"], "False Refused");
+        assert!(
+            told["message"].as_str().unwrap().starts_with("the event of this run is no event: "),
+            "{told}"
+        );
+    }
 }
 
 #[test]

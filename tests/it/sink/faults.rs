@@ -101,12 +101,26 @@ async fn a_partial_failure_is_503_and_the_retry_completes_the_rest() {
 }
 
 #[tokio::test]
-async fn a_refused_execution_is_422_in_our_words() {
+async fn a_refused_execution_keeps_the_event_with_the_sender_until_the_job_is_mended() {
     let world = setup().job("resize").start().await;
-    world.faults.set(|request| is_create(request).then_some(Fault::Answer(422)));
+    for code in [400, 405, 406, 415, 422] {
+        world.faults.set(move |request| is_create(request).then_some(Fault::Answer(code)));
+        let answer = world.post_event("1").await;
+        assert_eq!(answer.code(), 503, "{code}");
+        assert!(answer.detail().contains("resize"), "{code}");
+    }
+    world.faults.clear();
+    assert_eq!(world.post_event("1").await.code(), 202);
+    assert_eq!(world.executions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_execution_too_large_for_the_api_server_is_422_in_our_words() {
+    let world = setup().job("resize").start().await;
+    world.faults.set(|request| is_create(request).then_some(Fault::Answer(413)));
     let answer = world.post_event("1").await;
     assert_eq!(answer.code(), 422);
-    assert!(answer.detail().contains("resize"));
+    assert!(answer.detail().contains("too large"));
 }
 
 #[tokio::test]

@@ -171,6 +171,20 @@ async fn memory_for_bodies_is_bounded_over_all_requests() {
     assert_eq!(world.send(with_body("large", Body::from(vec![b'x'; 17 * 1024]))).await.code(), 202);
 }
 
+#[tokio::test]
+async fn a_sink_that_has_finished_reads_nothing_any_more() {
+    let world = setup().start().await;
+    let (body, taken) = endless();
+    let request = Request::post("/namespaces/apps/executions/x").body(body).unwrap();
+    assert_eq!(world.send(request).await.code(), 405);
+    tokio::time::timeout(DEADLINE, world.sink.finish()).await.expect("what is left over is bounded");
+    let taken = taken.load(Ordering::SeqCst);
+    assert!(
+        taken > 1024 * 1024,
+        "only {taken} bytes of the refused body were read when the sink had finished"
+    );
+}
+
 /// A body that announces a size and counts who asks for it.
 struct Announced {
     size: u64,

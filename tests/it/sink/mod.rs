@@ -4,6 +4,7 @@ mod answers;
 mod faults;
 mod limits;
 mod malformed;
+mod records;
 mod triggers;
 
 use std::sync::Arc;
@@ -108,6 +109,7 @@ pub(crate) struct World {
     /// Straight to the API server, past the faults.
     pub(crate) client: Client,
     pub(crate) faults: Faults,
+    pub(crate) sink: Sink,
     pub(crate) router: Router,
     pub(crate) triggers: Triggers,
     /// Of the sink, not of the cluster.
@@ -166,6 +168,7 @@ impl Setup {
             client,
             faults,
             router: sink.router(),
+            sink,
             triggers: triggers.clone(),
             shutdown,
             _cluster: cluster,
