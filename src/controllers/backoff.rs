@@ -11,6 +11,8 @@ use uuid::Uuid;
 const FIRST: Duration = Duration::from_millis(200);
 /// Longest pause.
 const LONGEST: Duration = Duration::from_secs(60);
+/// Failing objects whose errors are counted: far more than fail at once for reasons of their own.
+const REMEMBERED: usize = 10_000;
 
 /// Counts errors in a row by object.
 pub(super) struct Backoff<K> {
@@ -27,6 +29,10 @@ impl<K: Eq + Hash> Backoff<K> {
     /// The pause after one more error.
     pub(super) fn failed(&self, key: K) -> Duration {
         let mut failures = self.failures.lock();
+        if failures.len() >= REMEMBERED {
+            // Objects that were deleted while they failed; those that still fail start over with short pauses.
+            failures.clear();
+        }
         let count = failures.entry(key).or_insert(0);
         *count = count.saturating_add(1);
         pause(*count, Uuid::new_v4().as_bytes()[0])

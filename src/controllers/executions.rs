@@ -11,7 +11,7 @@ use kube::runtime::events::Recorder;
 use parking_lot::Mutex;
 
 use super::world::{Key, World, key};
-use super::{apply, live};
+use super::{Clock, apply, live};
 use crate::api::Execution;
 use crate::ops;
 use crate::plan::{self, Observed, Plan};
@@ -27,11 +27,12 @@ pub(super) struct Context {
     pub(super) recorder: Recorder,
     /// When the status of a run that is under way was last written.
     written: Mutex<HashMap<Key, Instant>>,
+    clock: Clock,
 }
 
 impl Context {
-    pub(super) fn new(client: Client, world: Arc<World>, recorder: Recorder) -> Self {
-        Self { client, world, recorder, written: Mutex::default() }
+    pub(super) fn new(client: Client, world: Arc<World>, recorder: Recorder, clock: Clock) -> Self {
+        Self { client, world, recorder, written: Mutex::default(), clock }
     }
 
     /// How long a status write that may wait should wait.
@@ -47,7 +48,7 @@ pub(super) async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, ops::Error> {
     context.world.health.ready().await;
-    let now = Timestamp::now();
+    let now = (context.clock)();
     let (execution, plan) = match plan(&context, &execution, now).await? {
         Planned::Step(plan) => (execution, plan),
         Planned::Afresh(fresh, plan) => (Arc::new(*fresh), plan),

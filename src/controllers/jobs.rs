@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
 use serde_json::json;
 
+use super::Clock;
 use super::apply::parameters;
 use super::world::{World, key};
 use crate::api::{Execution, Job, Trigger};
@@ -22,16 +22,17 @@ pub(super) struct Context {
     pub(super) world: Arc<World>,
     /// Where events can be sent.
     pub(super) sink_url: String,
+    pub(super) clock: Clock,
 }
 
 /// Sums up the runs of one Job and forgets those past its limits.
 pub(super) async fn reconcile(job: Arc<Job>, context: Arc<Context>) -> Result<Action, ops::Error> {
-    let Context { client, world, sink_url } = context.as_ref();
+    let Context { client, world, sink_url, clock } = context.as_ref();
     world.health.ready().await;
     if job.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    let now = Timestamp::now();
+    let now = clock();
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
     let (status, retention) = world.history.lock().with_runs(uid, |runs| {
         (plan::roll_up(&job, runs, Some(sink_url), now), plan::retention(&job, runs, now))
@@ -75,11 +76,11 @@ pub(super) async fn reconcile_trigger(
     trigger: Arc<Trigger>,
     context: Arc<Context>,
 ) -> Result<Action, ops::Error> {
-    let Context { client, world, .. } = context.as_ref();
+    let Context { client, world, sink_url: _, clock } = context.as_ref();
     world.health.ready().await;
     let (namespace, name) = key(&trigger.metadata);
     let job_exists = world.jobs.get(&ObjectRef::new(&trigger.spec.job.name).within(&namespace)).is_some();
-    if let Some(status) = plan::trigger_status(&trigger, job_exists, Timestamp::now()) {
+    if let Some(status) = plan::trigger_status(&trigger, job_exists, clock()) {
         let api: Api<Trigger> = Api::namespaced(client.clone(), &namespace);
         let version = trigger.metadata.resource_version.as_deref();
         let patch = json!({"metadata": {"resourceVersion": version}, "status": status});

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -50,8 +51,16 @@ pub struct Options {
     pub sink_url: String,
 }
 
+/// Tells the time. Limits on history are hours and days; a test does not wait for them.
+pub type Clock = fn() -> Timestamp;
+
 /// Runs the controllers until `shutdown`; steps under way are finished first.
 pub async fn run(client: Client, options: Options, shutdown: CancellationToken) {
+    run_by(Timestamp::now, client, options, shutdown).await;
+}
+
+/// The same by another clock.
+pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: CancellationToken) {
     let (executions, execution_writer) = reflector::store();
     let (jobs, job_writer) = reflector::store();
     let (triggers, trigger_writer) = reflector::store();
@@ -68,15 +77,20 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
     let (queues, requests) = watches::queues();
     let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: None };
     let recorder = Recorder::new(client.clone(), reporter);
-    let runs = Arc::new(executions::Context::new(client.clone(), world.clone(), recorder));
-    let rest =
-        Arc::new(jobs::Context { client: client.clone(), world: world.clone(), sink_url: options.sink_url });
+    let runs = Arc::new(executions::Context::new(client.clone(), world.clone(), recorder, clock));
+    let rest = Arc::new(jobs::Context {
+        client: client.clone(),
+        world: world.clone(),
+        sink_url: options.sink_url,
+        clock,
+    });
+    // Boxed: each holds a good part of a kilobyte of state.
     tokio::join!(
         watches::run(client, world.clone(), writers, queues.clone(), shutdown.clone()),
         sum_up(&world, &queues, &shutdown),
-        control(executions, requests.executions, executions::reconcile, runs, &shutdown),
-        control(jobs, requests.jobs, jobs::reconcile, rest.clone(), &shutdown),
-        control(triggers, requests.triggers, jobs::reconcile_trigger, rest, &shutdown),
+        Box::pin(control(executions, requests.executions, executions::reconcile, runs, &shutdown)),
+        Box::pin(control(jobs, requests.jobs, jobs::reconcile, rest.clone(), &shutdown)),
+        Box::pin(control(triggers, requests.triggers, jobs::reconcile_trigger, rest, &shutdown)),
     );
 }
 

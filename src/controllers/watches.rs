@@ -122,7 +122,7 @@ pub(super) async fn run(
             watch.follow(Watched::Pods, Api::all(client.clone()), children.clone(), on_pod),
         )
     };
-    shutdown.run_until_cancelled(watches).await;
+    shutdown.run_until_cancelled(Box::pin(watches)).await;
 }
 
 struct Watch {
@@ -325,4 +325,174 @@ where
         cache.lock().apply(event);
     }
     if is_open && news { Wanted::execution(owner) } else { Wanted::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::reflector;
+    use serde_json::json;
+
+    use super::*;
+    use crate::controllers::health::Health;
+
+    struct Watching {
+        world: World,
+        writers: Writers,
+    }
+
+    impl Watching {
+        fn new() -> Self {
+            let (executions, execution_writer) = reflector::store();
+            let (jobs, job_writer) = reflector::store();
+            let (triggers, trigger_writer) = reflector::store();
+            let world = World {
+                executions,
+                jobs,
+                triggers,
+                task_sets: Mutex::default(),
+                pods: Mutex::default(),
+                history: Mutex::default(),
+                health: Health::default(),
+            };
+            let writers =
+                Writers { executions: execution_writer, jobs: job_writer, triggers: trigger_writer };
+            let mut this = Self { world, writers };
+            this.execution(Event::Init);
+            this.execution(Event::InitDone);
+            this.world.health.listed(Watched::Executions);
+            this
+        }
+
+        fn execution(&mut self, event: Event<Execution>) -> Wanted {
+            on_execution(&self.world, &mut self.writers.executions, event)
+        }
+
+        fn job(&mut self, event: Event<Job>) -> Wanted {
+            on_job(&self.world, &mut self.writers.jobs, event)
+        }
+
+        fn runs(&self) -> usize {
+            self.world.history.lock().with_runs("j1", crate::plan::Runs::len)
+        }
+
+        fn pods_of(&self, name: &str) -> usize {
+            self.world.pods.lock().of(&at(name)).count()
+        }
+    }
+
+    fn at(name: &str) -> Key {
+        ("shop".to_owned(), name.to_owned())
+    }
+
+    fn execution(name: &str, reason: &str) -> Execution {
+        let ended = reason == "Succeeded";
+        serde_json::from_value(json!({
+            "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Execution",
+            "metadata": {"name": name, "namespace": "shop", "uid": name},
+            "spec": {
+                "job": {"name": "resize", "uid": "j1", "generation": 1}, "cause": {"type": "Address"},
+                "template": {"spec": {"template": {"spec": {"containers": [{"image": "i"}]}}}},
+            },
+            "status": {"conditions": [{
+                "type": "Completed", "status": if ended { "True" } else { "Unknown" }, "reason": reason, "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }]},
+        }))
+        .unwrap()
+    }
+
+    fn job(generation: i64, running: i64) -> Job {
+        serde_json::from_value(json!({
+            "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job",
+            "metadata": {"name": "resize", "namespace": "shop", "uid": "j1", "generation": generation},
+            "spec": {"template": {"spec": {"template": {"spec": {"containers": [{"image": "i"}]}}}}},
+            "status": {"runningCount": running},
+        }))
+        .unwrap()
+    }
+
+    fn pod(execution: &str) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "shop", "labels": {LABEL_EXECUTION: execution}},
+            "spec": {"containers": [{"name": "main", "image": "large"}, {"name": "other"}]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_run_that_has_ended_leaves_only_a_few_words() {
+        let mut watching = Watching::new();
+        assert_eq!(watching.execution(Event::Apply(execution("a", "Running"))), Wanted::execution(at("a")));
+        assert_eq!(on_pod(&watching.world, Event::Apply(pod("a"))), Wanted::execution(at("a")));
+        assert_eq!((watching.world.executions.len(), watching.pods_of("a"), watching.runs()), (1, 1, 1));
+        assert_eq!(watching.execution(Event::Apply(execution("a", "Succeeded"))), Wanted::default());
+        assert_eq!((watching.world.executions.len(), watching.pods_of("a"), watching.runs()), (0, 0, 1));
+        assert_eq!(on_pod(&watching.world, Event::Apply(pod("a"))), Wanted::default());
+        assert_eq!(watching.pods_of("a"), 0, "what its Pods say later is nobody's business");
+        watching.execution(Event::Delete(execution("a", "Succeeded")));
+        assert_eq!(watching.runs(), 0);
+    }
+
+    #[test]
+    fn a_new_list_forgets_what_it_does_not_bring() {
+        let mut watching = Watching::new();
+        for name in ["a", "b"] {
+            watching.execution(Event::Apply(execution(name, "Running")));
+        }
+        watching.execution(Event::Init);
+        watching.execution(Event::InitApply(execution("b", "Running")));
+        watching.execution(Event::InitApply(execution("c", "Succeeded")));
+        assert_eq!((watching.world.executions.len(), watching.runs()), (2, 2), "half a list says nothing");
+        assert_eq!(watching.execution(Event::InitDone).executions, [at("b")]);
+        assert_eq!((watching.world.executions.len(), watching.runs()), (1, 2));
+    }
+
+    #[test]
+    fn pods_listed_before_the_executions_are_dropped_when_these_turn_out_to_have_ended() {
+        let mut watching = Watching::new();
+        watching.world.health = Health::default();
+        on_pod(&watching.world, Event::Init);
+        on_pod(&watching.world, Event::InitApply(pod("a")));
+        on_pod(&watching.world, Event::InitDone);
+        assert_eq!(watching.pods_of("a"), 1);
+        watching.execution(Event::Init);
+        watching.execution(Event::InitApply(execution("a", "Succeeded")));
+        watching.execution(Event::InitDone);
+        assert_eq!(watching.pods_of("a"), 0);
+    }
+
+    #[test]
+    fn a_jobs_own_status_is_no_news_and_its_spec_is() {
+        let mut watching = Watching::new();
+        watching.execution(Event::Apply(execution("a", "Queued")));
+        let told = |jobs: &[Key], executions: &[Key]| Wanted {
+            jobs: jobs.to_vec(),
+            executions: executions.to_vec(),
+            triggers: Vec::new(),
+        };
+        assert_eq!(watching.job(Event::Apply(job(1, 0))), told(&[at("resize")], &[at("a")]));
+        assert_eq!(watching.job(Event::Apply(job(1, 1))), Wanted::default());
+        assert_eq!(
+            watching.world.jobs.state()[0].status.as_ref().unwrap().running_count,
+            1,
+            "but it is kept"
+        );
+        assert_eq!(watching.job(Event::Apply(job(2, 1))), told(&[at("resize")], &[at("a")]));
+        assert_eq!(watching.job(Event::Delete(job(2, 1))), told(&[], &[at("a")]));
+    }
+
+    #[test]
+    fn of_a_pod_only_what_is_read_is_kept() {
+        let watching = Watching::new();
+        on_pod(&watching.world, Event::Init);
+        on_pod(&watching.world, Event::InitDone);
+        let mut watching = watching;
+        watching.execution(Event::Apply(execution("a", "Running")));
+        on_pod(&watching.world, Event::Apply(pod("a")));
+        let pods = watching.world.pods.lock();
+        let kept = pods.of(&at("a")).next().unwrap();
+        let containers = &kept.spec.as_ref().unwrap().containers;
+        assert_eq!(containers.len(), 1);
+        assert_eq!((containers[0].name.as_str(), &containers[0].image), ("main", &None));
+    }
 }

@@ -182,7 +182,6 @@ impl Following {
                 return None;
             }
             tokio::select! {
-                biased;
                 Some(item) = self.lines.next(), if !self.lines.is_empty() => return Some(item),
                 Some(state) = self.states.next(), if !self.ended => {
                     // A broken watch mends itself; a run that is gone has ended.
@@ -207,5 +206,38 @@ impl Following {
         if let Ok(found) = self.reader.pods.list(&mine).await {
             self.start(&found.items);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::io::Cursor;
+
+    use super::*;
+
+    async fn lines_of(bytes: &[u8]) -> Vec<String> {
+        let mut log: Pin<Box<dyn AsyncBufRead + Send>> = Box::pin(Cursor::new(bytes.to_vec()));
+        let mut lines = Vec::new();
+        while let Some(line) = next_line(&mut log).await.unwrap() {
+            lines.push(line);
+        }
+        lines
+    }
+
+    #[tokio::test]
+    async fn lines_end_at_line_ends_and_at_the_end() {
+        assert_eq!(lines_of(b"").await, [""; 0]);
+        assert_eq!(lines_of(b"one\ntwo\r\n\nlast").await, ["one", "two", "", "last"]);
+        assert_eq!(lines_of(b"\xff\n").await, ["\u{fffd}"]);
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_comes_in_pieces() {
+        let long = vec![b'x'; MAX_LINE * 2 + 5];
+        let lengths: Vec<_> = lines_of(&long).await.iter().map(String::len).collect();
+        assert_eq!(lengths, [MAX_LINE, MAX_LINE, 5]);
+        let mut exact = vec![b'x'; MAX_LINE];
+        exact.extend(b"\nnext\n");
+        assert_eq!(lines_of(&exact).await.last().unwrap(), "next");
     }
 }

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::api::{ExecutionSpec, JobReference, ParameterValue};
 
-    /// Kubernetes' expansion (third_party/forked/golang/expansion), with no variable known: a reference stays as it is.
+    /// Kubernetes' expansion (`third_party/forked/golang/expansion`), with no variable known: a reference stays as it is.
     fn expanded(input: &str) -> String {
         let (mut output, mut rest) = (String::new(), input);
         while let Some(at) = rest.find('$') {

@@ -172,8 +172,8 @@ fn tasks_exist(observed: &Observed<'_>, task_set: &batchv1::Job, now: Timestamp)
     let execution = observed.execution;
     let attempts = attempts(task_set, observed.pods);
     let progress = Progress::of(execution, task_set, &attempts);
-    let verdict =
-        Verdict::of(execution, task_set, &progress).or_else(|| stopped(execution, task_set, &progress, now));
+    let verdict = Verdict::of(execution, task_set, &progress, now)
+        .or_else(|| stopped(execution, task_set, &progress, now));
     if let Some(verdict) = verdict {
         if progress.incomplete && !observed.pods_are_fresh {
             return Plan { look_again: true, ..Plan::default() };

@@ -26,25 +26,28 @@ impl Verdict {
     }
 
     /// What the cluster says about the task set, once it has ended.
-    pub(super) fn of(execution: &Execution, task_set: &batchv1::Job, progress: &Progress) -> Option<Self> {
+    pub(super) fn of(
+        execution: &Execution,
+        task_set: &batchv1::Job,
+        progress: &Progress,
+        now: Timestamp,
+    ) -> Option<Self> {
         let status = task_set.status.as_ref()?;
         let ended = status.conditions.iter().flatten().find(|condition| {
             condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed")
         })?;
         let time = status.completion_time.clone().or_else(|| ended.last_transition_time.clone());
-        let time = time.unwrap_or(Time(Timestamp::UNIX_EPOCH));
+        let time = time.unwrap_or(Time(now));
         if ended.type_ == "Complete" {
             return Some(Self::succeeded(progress, time));
         }
-        Some(match progress.failed_tasks.first() {
-            Some(first) => Self::of_task(execution, progress, first, time),
-            None => {
-                let reason = ended.reason.as_deref().unwrap_or("Failed");
-                let words = ended.message.as_deref().unwrap_or_default();
-                let message = format!("the batch/v1 Job was ended by somebody else: {reason}: {words}");
-                Self { status: Status::False, reason: Reason::JobLost, message, time }
-            }
-        })
+        if let Some(first) = progress.failed_tasks.first() {
+            return Some(Self::of_task(execution, progress, first, time));
+        }
+        let reason = ended.reason.as_deref().unwrap_or("Failed");
+        let words = ended.message.as_deref().unwrap_or_default();
+        let message = format!("the batch/v1 Job was ended by somebody else: {reason}: {words}");
+        Some(Self { status: Status::False, reason: Reason::JobLost, message, time })
     }
 
     pub(super) fn succeeded(progress: &Progress, time: Time) -> Self {

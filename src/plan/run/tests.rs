@@ -22,7 +22,7 @@ fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-fn from<T: serde::de::DeserializeOwned>(value: Value) -> T {
+fn from<T: serde::de::DeserializeOwned>(value: &Value) -> T {
     serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"))
 }
 
@@ -68,7 +68,7 @@ spec: {template: {}}
 ",
             );
             merge(&mut task_set, given);
-            from(task_set)
+            from(&task_set)
         });
         let pods = given["pods"].as_array().into_iter().flatten().map(|pod| Arc::new(pod_of(pod)));
         let template = match given["job"].as_str() {
@@ -78,7 +78,7 @@ spec: {template: {}}
             Some(other) => panic!("{other}"),
         };
         let fresh = given["fresh"].as_bool().unwrap_or(true);
-        Self { execution: from(execution), task_set, pods: pods.collect(), template, fresh }
+        Self { execution: from(&execution), task_set, pods: pods.collect(), template, fresh }
     }
 
     fn step(&self) -> Plan {
@@ -142,7 +142,7 @@ status: {{phase: Pending, conditions: []}}
     if !state.is_null() {
         status["containerStatuses"] = json!([{"name": "main", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state}]);
     }
-    from(pod)
+    from(&pod)
 }
 
 /// What a plan does, in a form that a test can spell out.
@@ -389,7 +389,8 @@ fn what_a_pod_said_outlives_it() {
     world.pods.clear();
     let set = world.task_set.as_mut().unwrap().status.as_mut().unwrap();
     set.failed_indexes = Some("1-2".to_owned());
-    set.conditions = Some(vec![from(json!({"type": "Failed", "status": "True", "reason": "FailedIndexes"}))]);
+    set.conditions =
+        Some(vec![from(&json!({"type": "Failed", "status": "True", "reason": "FailedIndexes"}))]);
     let plan = world.step();
     let status = plan.status.clone().unwrap();
     assert_eq!(status.result.as_deref(), Some("{\"ok\":1}"));

@@ -2,6 +2,9 @@
 
 use std::time::Instant;
 
+use k8s_openapi::api::batch::v1 as batchv1;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::jiff::SignedDuration;
 use kakehi::api::Trigger;
 use serde_json::json;
 
@@ -81,6 +84,41 @@ async fn a_repeated_event_is_known_even_where_no_history_is_kept() {
     })
     .await;
     assert_eq!(house.send(&job, "1").await, Accepted { execution: name, outcome: ops::Outcome::Duplicate });
+}
+
+fn in_two_hours() -> Timestamp {
+    Timestamp::now() + SignedDuration::from_hours(2)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finished_runs_beyond_the_limit_go_with_everything_they_own() {
+    let mut house = House::start();
+    let job = house.job("limited", "exit 0", "{}").await;
+    house.patch_job("limited", json!({"spec": {"history": {"limit": 1, "ttlSeconds": 604_800}}})).await;
+    let mut runs = Vec::new();
+    for id in ["1", "2", "3"] {
+        let run = house.send(&job, id).await.execution;
+        runs.push(house.ended(&run).await);
+    }
+    let held = house.job("held", "exit 0", "{suspend: true}").await;
+    house.patch_job("held", json!({"spec": {"history": {"limit": 0, "ttlSeconds": 0}}})).await;
+    let open = house.send(&held, "1").await.execution;
+    job_status(&house, "limited", "all three are kept for an hour", |status| status["executionCount"] == 3)
+        .await;
+    house.stop_controllers().await;
+    house.start_controllers_by(in_two_hours);
+    job_status(&house, "limited", "one is kept", |status| status["executionCount"] == 1).await;
+    let left = house.api::<Execution>().list(&ListParams::default()).await.unwrap().items;
+    let left: Vec<_> = left.iter().filter_map(|run| run.metadata.name.as_deref()).collect();
+    // Ends are told in seconds, so any of the three may count as the last.
+    assert_eq!(left.iter().filter(|name| name.starts_with("limited-")).count(), 1, "{left:?}");
+    assert!(left.contains(&open.as_str()), "a run that has not ended is never forgotten");
+    eventually("their tasks went with them", async || {
+        let sets = house.api::<batchv1::Job>().list(&ListParams::default()).await.unwrap().items.len();
+        let files = house.api::<ConfigMap>().list(&ListParams::default()).await.unwrap().items.len();
+        if (sets, files) == (1, 1) { Ok(()) } else { Err((sets, files)) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,10 +21,12 @@ use axum::response::Response;
 use http::Method;
 use http::StatusCode;
 use k8s_openapi::api::core::v1::Event as KubernetesEvent;
+use k8s_openapi::jiff::Timestamp;
 use kakehi::api::Execution;
 use kakehi::api::Job;
 use kakehi::api::condition;
 use kakehi::controllers;
+use kakehi::controllers::Clock;
 use kakehi::event::Event;
 use kakehi::local;
 use kakehi::local::Local;
@@ -128,9 +130,13 @@ impl House {
     }
 
     pub(crate) fn start_controllers(&mut self) {
+        self.start_controllers_by(Timestamp::now);
+    }
+
+    pub(crate) fn start_controllers_by(&mut self, clock: Clock) {
         let shutdown = CancellationToken::new();
         let options = controllers::Options { sink_url: "http://sink.example".to_owned() };
-        let running = controllers::run(self.controlled.clone(), options, shutdown.clone());
+        let running = controllers::run_by(clock, self.controlled.clone(), options, shutdown.clone());
         self.controllers = Some((shutdown, tokio::spawn(running)));
     }
 
@@ -151,7 +157,7 @@ impl House {
         Api::namespaced(self.client.clone(), NAMESPACE)
     }
 
-    /// Creates a Job whose single container runs `script`; `spec` is the ExecutionTemplateSpec around it, in YAML.
+    /// Creates a Job whose single container runs `script`; `spec` is the `ExecutionTemplateSpec` around it, in YAML.
     pub(crate) async fn job(&self, name: &str, script: &str, spec: &str) -> Job {
         self.job_of(name, script, spec, "{}").await
     }
@@ -197,10 +203,10 @@ impl House {
     /// Waits for the end of a run.
     pub(crate) async fn ended(&self, name: &str) -> Execution {
         let waited = tokio::time::timeout(DEADLINE, ops::wait(&self.client, NAMESPACE, name)).await;
-        match waited {
-            Ok(ended) => ended.unwrap(),
-            Err(_) => panic!("{name} did not end: {:#?}", self.execution(name).await.status),
-        }
+        let Ok(ended) = waited else {
+            panic!("{name} did not end: {:#?}", self.execution(name).await.status)
+        };
+        ended.unwrap()
     }
 
     /// Waits until a run is in that phase.

@@ -57,6 +57,24 @@ async fn a_run_costs_few_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_events_runs_to_its_end_and_every_run_costs_few_writes() {
+    const RUNS: usize = 60;
+    let house = House::start();
+    let job = house.job("burst", "exit 0", "{}").await;
+    let mut runs = Vec::new();
+    for id in 0..RUNS {
+        runs.push(house.send(&job, &id.to_string()).await.execution);
+    }
+    for run in &runs {
+        assert_completed(&house.ended(run).await, "Succeeded", "1 task succeeded");
+    }
+    let (made, written) = (house.wire.writes("POST /apis/batch"), house.wire.writes("/executions/"));
+    assert_eq!(made.len(), RUNS);
+    // Starting, Running and the end; a run that waits for a place or ends slowly may say so once.
+    assert!(written.len() <= 4 * RUNS, "{} status writes for {RUNS} runs", written.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_job_queues_its_runs_and_a_resumed_one_starts_them() {
     let house = House::start();
     let job = house.job("held", "exit 0", "{suspend: true}").await;
