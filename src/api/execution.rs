@@ -1,6 +1,7 @@
 //! The Execution: one run of a Job, with the event that asked for it inside.
 
 #![expect(unreachable_pub, reason = "the schema derive repeats the type, public, inside a function")]
+#![expect(clippy::duplicated_attributes, reason = "columns of a table may have the same type")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};

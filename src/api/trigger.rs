@@ -1,6 +1,7 @@
 //! The Trigger: which events of a namespace run which Job. The filter part is Knative's.
 
 #![expect(unreachable_pub, reason = "the schema derive repeats the type, public, inside a function")]
+#![expect(clippy::duplicated_attributes, reason = "columns of a table may have the same type")]
 
 use std::collections::BTreeMap;
 

@@ -351,7 +351,7 @@ spec:
         let json = |length: usize| {
             let data = Some(format!("[{}\"\"]", "\"\",".repeat(length / 3)));
             let datacontenttype = Some("application/json".to_owned());
-            EventRecord { data, datacontenttype, ..event("/s", "1") }
+            EventRecord { datacontenttype, data, ..event("/s", "1") }
         };
         assert!(from_event(&job(), json(700_000), None).is_ok());
         match from_event(&job(), json(900_000), None) {
