@@ -10,6 +10,7 @@ mod floors;
 mod generated;
 mod kubeapi;
 mod kubectl;
+mod local_server;
 mod runner;
 mod runs;
 mod sink;

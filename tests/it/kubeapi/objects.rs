@@ -113,6 +113,17 @@ async fn an_object_without_any_name_is_invalid() {
 }
 
 #[tokio::test]
+async fn names_that_cannot_be_in_a_path_are_invalid() {
+    let place = place().await;
+    let api: Api<ConfigMap> = place.api();
+    for name in ["a/b", "..", "A", "a b", "-a", "a%2fb", &"a".repeat(254)] {
+        let status = refused(api.create(&PostParams::default(), &map(name, &[])).await);
+        assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"), "{name}");
+        assert_eq!(status.details.unwrap().causes[0].field, "metadata.name");
+    }
+}
+
+#[tokio::test]
 async fn nothing_can_be_created_in_a_namespace_that_is_not_there() {
     let place = place().await;
     let api: Api<ConfigMap> = Api::namespaced(place.client.clone(), "never-created");

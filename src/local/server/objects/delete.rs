@@ -179,19 +179,17 @@ async fn step(call: &Call, row: &Row, mut object: Value, deletion: &Deletion) ->
     let before = object.clone();
     let finalizers = finalizers(call, &object, deletion);
     metadata::set_finalizers(&mut object, &finalizers);
-    let asked = strategy::grace(&call.kind, &object, deletion.grace);
     let grace = if metadata::deleting(&before) {
         let current =
             before.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
-        // A second delete can only make the end come sooner.
-        let shorter = asked.filter(|asked| deletion.grace.is_some() || *asked == 0);
-        let grace = shorter.unwrap_or(current).min(current);
+        // A second delete can only make the end come sooner, and only if it says so.
+        let grace = deletion.grace.map_or(current, |asked| asked.clamp(0, current));
         if grace < current {
             end_in(&mut object, grace);
         }
         grace
     } else {
-        let grace = asked.unwrap_or(0);
+        let grace = strategy::grace(&call.kind, &object, deletion.grace).unwrap_or(0);
         end_in(&mut object, grace);
         let generation = metadata::generation(&object);
         if generation > 0 {
