@@ -179,14 +179,13 @@ impl Refusal {
                 });
                 Some(json!({"causes": causes.collect::<Vec<_>>()}))
             }
-            // A patch that does not fit is nobody's field.
-            Self::Unpatchable => Some(json!({})),
             Self::Ahead { .. } => {
                 let cause =
                     json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
                 Some(json!({"causes": [cause], "retryAfterSeconds": 1}))
             }
-            Self::NoSuchResource => Some(json!({})),
+            // A patch that does not fit is nobody's field.
+            Self::NoSuchResource | Self::Unpatchable => Some(json!({})),
             Self::BadRequest(_)
             | Self::Expired(_)
             | Self::MethodNotAllowed

@@ -41,7 +41,7 @@ pub(in crate::local::server) async fn patch(
     for _ in 0..TRIES {
         let (row, old) = call.find(name)?;
         let mut new = old.clone();
-        patched(call, name, kind, &patch, &mut new)?;
+        patched(call, kind, &patch, &mut new)?;
         // A patch that names a revision demands it; the one that was read is no demand.
         let demands = patch.pointer("/metadata/resourceVersion").is_some();
         call.claim(&mut new, Some(name))?;
@@ -54,13 +54,7 @@ pub(in crate::local::server) async fn patch(
     Err(call.conflict(name))
 }
 
-fn patched(
-    call: &Call,
-    name: &str,
-    kind: PatchKind,
-    patch: &Value,
-    object: &mut Value,
-) -> Result<(), Refusal> {
+fn patched(call: &Call, kind: PatchKind, patch: &Value, object: &mut Value) -> Result<(), Refusal> {
     match kind {
         PatchKind::Json => {
             if !patch.is_array() {

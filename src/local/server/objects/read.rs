@@ -71,7 +71,8 @@ impl Selection {
 pub(in crate::local::server) fn get(call: &Call, name: &str) -> Result<Row, Refusal> {
     let row = call.row(name)?;
     match call.query.since()? {
-        Since::Revision(asked) if asked > call.server.store.revision() => {
+        // The row may come from a commit that is not yet published.
+        Since::Revision(asked) if asked > call.server.store.revision().max(row.revision) => {
             Err(ahead(asked, &call.server.store))
         }
         _ => Ok(row),
