@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::kubeapi::place;
 use crate::kubeapi::refused;
 
+#[expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
 fn map(data: Value) -> Patch<Value> {
     Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}))
 }

@@ -25,7 +25,7 @@ fn named<'v>(list: &'v Value, key: &str, name: &str) -> &'v Value {
 async fn kubes_discovery_finds_built_in_and_custom_kinds() {
     let place = place().await;
     let groups = kube::discovery::Discovery::new(place.client.clone()).run().await.unwrap();
-    let all: Vec<_> = groups.groups().flat_map(|group| group.recommended_resources()).collect();
+    let all: Vec<_> = groups.groups().flat_map(kube::discovery::ApiGroup::recommended_resources).collect();
     for (group, kind, plural) in [
         ("", "Pod", "pods"),
         ("batch", "Job", "jobs"),
@@ -92,7 +92,7 @@ async fn the_openapi_index_leads_to_a_document_per_group_version() {
     let execution = schemas.values().find(|schema| schema["x-kubernetes-group-version-kind"] == gvk).unwrap();
     assert!(execution["properties"]["spec"]["properties"]["cancelled"].is_object());
     let path = "/apis/run.kakehi.dev/v1alpha1/namespaces/{namespace}/executions/{name}";
-    let patch = &document["paths"][path]["patch"];
-    assert_eq!(patch["x-kubernetes-group-version-kind"], gvk[0]);
-    assert!(named(&patch["parameters"], "name", "fieldValidation").is_object());
+    let operation = &document["paths"][path]["patch"];
+    assert_eq!(operation["x-kubernetes-group-version-kind"], gvk[0]);
+    assert!(named(&operation["parameters"], "name", "fieldValidation").is_object());
 }

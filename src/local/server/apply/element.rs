@@ -30,7 +30,7 @@ pub(super) fn property<'n>(node: Option<&'n Node>, name: &str) -> Option<&'n Nod
     node.and_then(|node| node.property(name)).map(AsRef::as_ref)
 }
 
-pub(super) fn items<'n>(node: Option<&'n Node>) -> Option<&'n Node> {
+pub(super) fn items(node: Option<&Node>) -> Option<&Node> {
     node.and_then(|node| node.items.as_deref())
 }
 

@@ -127,6 +127,8 @@ fn shown(element: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
     use super::*;
     use serde_json::json;
 

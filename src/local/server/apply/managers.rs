@@ -143,16 +143,13 @@ fn cap(entries: &mut Vec<Entry>) {
         let mut old = entries.remove(oldest);
         let ancient =
             entries.iter_mut().find(|entry| entry.name == ANCIENT && entry.api_version == old.api_version);
-        match ancient {
-            Some(ancient) => {
-                ancient.fields = fields::union(&ancient.fields, &old.fields);
-                ancient.time = ancient.time.take().max(old.time);
-            }
-            None => {
-                ANCIENT.clone_into(&mut old.name);
-                old.subresource = None;
-                entries.push(old);
-            }
+        if let Some(ancient) = ancient {
+            ancient.fields = fields::union(&ancient.fields, &old.fields);
+            ancient.time = ancient.time.take().max(old.time);
+        } else {
+            ANCIENT.clone_into(&mut old.name);
+            old.subresource = None;
+            entries.push(old);
         }
     }
 }

@@ -132,6 +132,8 @@ pub(super) fn remove(value: &mut Value, gone: &Fields, node: Option<&Node>) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
     use super::*;
     use crate::local::server::kinds::Kinds;
     use serde_json::json;

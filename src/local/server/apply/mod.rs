@@ -10,6 +10,8 @@ mod fields;
 mod managers;
 mod merge;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use serde_json::json;
 
@@ -64,14 +66,14 @@ fn conflict_message(conflicts: &[Conflict]) -> String {
     if let [Conflict { manager, path }] = conflicts {
         return format!("Apply failed with 1 conflict: conflict with {manager}: {path}");
     }
-    let mut lines = Vec::new();
-    let mut last = None;
+    let mut by_manager: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for Conflict { manager, path } in conflicts {
-        if last != Some(manager) {
-            lines.push(format!("conflicts with {manager}:"));
-            last = Some(manager);
-        }
-        lines.push(format!("- {path}"));
+        by_manager.entry(manager).or_default().push(path);
+    }
+    let mut lines = Vec::new();
+    for (manager, paths) in by_manager {
+        lines.push(format!("conflicts with {manager}:"));
+        lines.extend(paths.iter().map(|path| format!("- {path}")));
     }
     format!("Apply failed with {} conflicts: {}", conflicts.len(), lines.join("\n"))
 }
@@ -233,6 +235,8 @@ fn without_unowned(mut set: Fields) -> Fields {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
     use super::*;
     use crate::local::server::kinds::Kinds;
 

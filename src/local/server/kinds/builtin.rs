@@ -22,39 +22,59 @@ struct Line {
 
 /// In the order in which discovery lists them.
 const KINDS: &[Line] = &[
-    line("", "ConfigMap", "configmaps", &["cm"], true, "io.k8s.api.core.v1.ConfigMap"),
-    line("", "Event", "events", &["ev"], true, "io.k8s.api.core.v1.Event"),
-    line("", "Namespace", "namespaces", &["ns"], false, "io.k8s.api.core.v1.Namespace").with_status(),
-    line("", "Node", "nodes", &["no"], false, "io.k8s.api.core.v1.Node").with_status(),
-    line("", "Pod", "pods", &["po"], true, "io.k8s.api.core.v1.Pod").with_status().in_all(),
-    line("", "Secret", "secrets", &[], true, "io.k8s.api.core.v1.Secret"),
-    line("", "ServiceAccount", "serviceaccounts", &["sa"], true, "io.k8s.api.core.v1.ServiceAccount"),
+    line("", "ConfigMap", "configmaps", "io.k8s.api.core.v1.ConfigMap").short(&["cm"]),
+    line("", "Event", "events", "io.k8s.api.core.v1.Event").short(&["ev"]),
+    line("", "Namespace", "namespaces", "io.k8s.api.core.v1.Namespace")
+        .short(&["ns"])
+        .cluster_wide()
+        .with_status(),
+    line("", "Node", "nodes", "io.k8s.api.core.v1.Node").short(&["no"]).cluster_wide().with_status(),
+    line("", "Pod", "pods", "io.k8s.api.core.v1.Pod").short(&["po"]).with_status().in_all(),
+    line("", "Secret", "secrets", "io.k8s.api.core.v1.Secret"),
+    line("", "ServiceAccount", "serviceaccounts", "io.k8s.api.core.v1.ServiceAccount").short(&["sa"]),
     line(
         "apiextensions.k8s.io",
         "CustomResourceDefinition",
         "customresourcedefinitions",
-        &["crd", "crds"],
-        false,
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
     )
+    .short(&["crd", "crds"])
+    .cluster_wide()
     .with_status(),
-    line("batch", "Job", "jobs", &[], true, "io.k8s.api.batch.v1.Job").with_status().in_all(),
-    line("coordination.k8s.io", "Lease", "leases", &[], true, "io.k8s.api.coordination.v1.Lease"),
-    line("events.k8s.io", "Event", "events", &["ev"], true, "io.k8s.api.events.v1.Event"),
+    line("batch", "Job", "jobs", "io.k8s.api.batch.v1.Job").with_status().in_all(),
+    line("coordination.k8s.io", "Lease", "leases", "io.k8s.api.coordination.v1.Lease"),
+    line("events.k8s.io", "Event", "events", "io.k8s.api.events.v1.Event").short(&["ev"]),
 ];
 
 const fn line(
     group: &'static str,
     kind: &'static str,
     plural: &'static str,
-    short_names: &'static [&'static str],
-    namespaced: bool,
     definition: &'static str,
 ) -> Line {
-    Line { group, kind, plural, short_names, categories: &[], namespaced, has_status: false, definition }
+    Line {
+        group,
+        kind,
+        plural,
+        short_names: &[],
+        categories: &[],
+        namespaced: true,
+        has_status: false,
+        definition,
+    }
 }
 
 impl Line {
+    const fn short(mut self, names: &'static [&'static str]) -> Self {
+        self.short_names = names;
+        self
+    }
+
+    const fn cluster_wide(mut self) -> Self {
+        self.namespaced = false;
+        self
+    }
+
     const fn with_status(mut self) -> Self {
         self.has_status = true;
         self

@@ -25,7 +25,7 @@ pub(super) use self::definitions::name_of;
 
 /// Why a registry could not be built. Every one of these is a mistake in a definition that was handed in.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(super) enum Error {
     #[error("custom resource definition {name} has no version that is served")]
     NothingServed { name: String },
     #[error("custom resource definition {name} version {version} has no schema")]
@@ -38,6 +38,7 @@ pub enum Error {
 
 /// One served resource: a (group, version, plural) and what is known about it.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, clippy::struct_field_names, reason = "the terms of the API")]
 pub(super) struct Kind {
     /// API group; empty for the core group.
     pub group: String,
@@ -166,12 +167,6 @@ impl Kinds {
         self.by_resource.get(&key).map(|index| &self.all[*index])
     }
 
-    /// The kind that an object's `apiVersion` and `kind` name.
-    pub(super) fn of_object(&self, api_version: &str, kind: &str) -> Option<&Arc<Kind>> {
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        self.all.iter().find(|known| known.group == group && known.version == version && known.kind == kind)
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
         self.all.iter()
     }
@@ -179,5 +174,86 @@ impl Kinds {
     /// The schemas behind the kinds, by definition name.
     pub(super) fn definitions(&self) -> &Definitions {
         &self.definitions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
+    use super::*;
+    use serde_json::json;
+
+    fn definition(versions: Value) -> CustomResourceDefinition {
+        serde_json::from_value(json!({
+            "metadata": {"name": "things.example.com"},
+            "spec": {
+                "group": "example.com", "scope": "Namespaced",
+                "names": {"plural": "things", "kind": "Thing", "shortNames": ["th"], "categories": ["all"]},
+                "versions": versions,
+            },
+        }))
+        .unwrap()
+    }
+
+    fn version(name: &str, storage: bool) -> Value {
+        json!({
+            "name": name, "served": true, "storage": storage, "subresources": {"status": {}},
+            "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": {"job": {"type": "string"}}}}}},
+            "selectableFields": [{"jsonPath": ".spec.job"}],
+        })
+    }
+
+    #[test]
+    fn a_definition_becomes_a_kind_per_served_version() {
+        let kinds =
+            Kinds::new(&[definition(json!([version("v1", true), version("v1beta1", false)]))]).unwrap();
+        let old = kinds.find("example.com", "v1beta1", "things").unwrap();
+        let new = kinds.find("example.com", "v1", "things").unwrap();
+        assert_eq!(old.storage_prefix(), new.storage_prefix());
+        assert_eq!((new.singular.as_str(), new.list_kind.as_str()), ("thing", "ThingList"));
+        assert!(new.has_status && new.namespaced && new.custom && new.stored_as_served());
+        let mut object = json!({"apiVersion": "example.com/v1beta1", "kind": "Thing"});
+        old.to_stored(&mut object);
+        assert_eq!(object["apiVersion"], "example.com/v1");
+        old.to_served(&mut object);
+        assert_eq!(object["apiVersion"], "example.com/v1beta1");
+    }
+
+    #[test]
+    fn selectable_fields_of_a_definition_can_be_selected() {
+        use crate::local::server::selector::FieldSelector;
+        let kinds = Kinds::new(&[definition(json!([version("v1", true)]))]).unwrap();
+        let kind = kinds.find("example.com", "v1", "things").unwrap();
+        let selector = FieldSelector::parse("spec.job=a", kind).unwrap();
+        assert!(selector.matches(&json!({"spec": {"job": "a"}})));
+        assert!(!selector.matches(&json!({"spec": {}})));
+        assert_eq!(FieldSelector::parse("spec.x=a", kind).unwrap_err(), "field label not supported: spec.x");
+    }
+
+    #[test]
+    fn both_event_groups_are_stored_as_one() {
+        let kinds = Kinds::new(&[]).unwrap();
+        let core = kinds.find("", "v1", "events").unwrap();
+        let other = kinds.find("events.k8s.io", "v1", "events").unwrap();
+        assert_eq!(
+            (core.storage_prefix(), other.storage_prefix()),
+            ("core/events".into(), "core/events".into())
+        );
+        assert!(core.stored_as_served() && !other.stored_as_served());
+    }
+
+    #[test]
+    fn mistaken_definitions_are_refused() {
+        let none = definition(json!([]));
+        assert!(matches!(Kinds::new(&[none]), Err(Error::NothingServed { .. })));
+        let mut bare = version("v1", true);
+        bare["schema"] = json!({});
+        assert!(matches!(Kinds::new(&[definition(json!([bare]))]), Err(Error::NoSchema { .. })));
+        let mut broken = version("v1", true);
+        broken["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = json!([{"rule": "self +"}]);
+        assert!(matches!(Kinds::new(&[definition(json!([broken]))]), Err(Error::Schema { .. })));
+        let twice = || definition(json!([version("v1", true)]));
+        assert!(matches!(Kinds::new(&[twice(), twice()]), Err(Error::Twice { .. })));
     }
 }

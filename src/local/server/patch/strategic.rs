@@ -39,7 +39,7 @@ fn merge_object(
     match patch.get(PATCH).map(|directive| directive.as_str().unwrap_or_default()) {
         None | Some("merge") => {}
         Some("replace") => {
-            *target = patch.clone();
+            target.clone_from(patch);
             target.remove(PATCH);
             return Ok(());
         }
@@ -224,4 +224,121 @@ fn reorder(items: &mut Vec<Value>, order: &Value, merge: Option<&Merge>) -> Resu
 
 fn malformed(text: &str) -> PatchError {
     PatchError::Malformed(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
+    use super::*;
+    use crate::local::server::kinds::Kinds;
+    use serde_json::json;
+
+    fn patched(spec: Value, patch: Value) -> Result<Value, PatchError> {
+        let kinds = Kinds::new(&[]).unwrap();
+        let schema = &kinds.find("", "v1", "pods").unwrap().schema;
+        let mut pod = json!({"spec": spec});
+        strategic_merge_patch(&mut pod, &json!({"spec": patch}), schema).map(|()| pod["spec"].take())
+    }
+
+    #[test]
+    fn items_merge_by_key_and_new_ones_are_appended() {
+        let spec = json!({"containers": [{"name": "a", "image": "1", "env": [{"name": "X", "value": "1"}]}, {"name": "b"}]});
+        let patch = json!({"containers": [{"name": "c"}, {"name": "a", "env": [{"name": "Y", "value": "2"}, {"name": "X", "value": "3"}]}]});
+        assert_eq!(
+            patched(spec, patch).unwrap(),
+            json!({"containers": [
+                {"name": "a", "image": "1", "env": [{"name": "X", "value": "3"}, {"name": "Y", "value": "2"}]},
+                {"name": "b"}, {"name": "c"},
+            ]})
+        );
+    }
+
+    #[test]
+    fn lists_without_a_key_are_replaced_and_nulls_remove() {
+        let spec = json!({"containers": [{"name": "a", "command": ["x", "y"], "image": "1"}], "tolerations": [{"key": "k"}], "nodeName": "n"});
+        let patch = json!({"containers": [{"name": "a", "command": ["z"], "image": null}], "tolerations": [{"key": "l"}], "nodeName": null});
+        assert_eq!(
+            patched(spec, patch).unwrap(),
+            json!({"containers": [{"name": "a", "command": ["z"]}], "tolerations": [{"key": "l"}]})
+        );
+    }
+
+    #[test]
+    fn an_item_or_an_object_is_deleted_or_replaced_by_directive() {
+        let spec = json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}], "nodeSelector": {"x": "1"}, "securityContext": {"runAsUser": 1}});
+        let patch = json!({
+            "containers": [{"$patch": "delete", "name": "a"}, {"$patch": "replace", "name": "b", "tty": true}],
+            "nodeSelector": {"$patch": "replace", "y": "2"},
+            "securityContext": {"$patch": "delete"},
+        });
+        assert_eq!(
+            patched(spec, patch).unwrap(),
+            json!({"containers": [{"name": "b", "tty": true}], "nodeSelector": {"y": "2"}})
+        );
+    }
+
+    #[test]
+    fn a_whole_list_is_replaced_by_directive() {
+        let spec = json!({"containers": [{"name": "a"}, {"name": "b"}]});
+        let patch = json!({"containers": [{"$patch": "replace"}, {"name": "z"}]});
+        assert_eq!(patched(spec, patch).unwrap(), json!({"containers": [{"name": "z"}]}));
+    }
+
+    #[test]
+    fn the_order_of_a_patch_is_taken_over() {
+        let spec = json!({"containers": [{"name": "a"}, {"name": "s"}, {"name": "b"}]});
+        let patch = json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}], "containers": [{"name": "a", "tty": true}]});
+        assert_eq!(
+            patched(spec.clone(), patch).unwrap(),
+            json!({"containers": [{"name": "b"}, {"name": "s"}, {"name": "a", "tty": true}]})
+        );
+        let only = json!({"$setElementOrder/containers": [{"name": "s"}, {"name": "b"}, {"name": "a"}]});
+        assert_eq!(
+            patched(spec, only).unwrap(),
+            json!({"containers": [{"name": "s"}, {"name": "b"}, {"name": "a"}]})
+        );
+    }
+
+    #[test]
+    fn retained_keys_are_all_that_stays() {
+        let spec = json!({"volumes": [{"name": "v", "emptyDir": {}}]});
+        let patch = json!({"volumes": [{"$retainKeys": ["name", "configMap"], "name": "v", "configMap": {"name": "m"}}]});
+        assert_eq!(
+            patched(spec, patch).unwrap(),
+            json!({"volumes": [{"name": "v", "configMap": {"name": "m"}}]})
+        );
+    }
+
+    #[test]
+    fn scalars_of_a_merging_list_are_added_and_deleted() {
+        let kinds = Kinds::new(&[]).unwrap();
+        let schema = &kinds.find("", "v1", "pods").unwrap().schema;
+        let mut pod = json!({"metadata": {"finalizers": ["a", "b"]}});
+        let patch =
+            json!({"metadata": {"finalizers": ["b", "c"], "$deleteFromPrimitiveList/finalizers": ["a"]}});
+        strategic_merge_patch(&mut pod, &patch, schema).unwrap();
+        assert_eq!(pod["metadata"]["finalizers"], json!(["b", "c"]));
+    }
+
+    #[test]
+    fn directives_never_reach_the_object() {
+        let patch = json!({"volumes": [{"name": "v", "secret": {"$patch": "merge", "secretName": "s"}, "$retainKeys": ["name", "secret"]}]});
+        assert_eq!(
+            patched(json!({}), patch).unwrap(),
+            json!({"volumes": [{"name": "v", "secret": {"secretName": "s"}}]})
+        );
+    }
+
+    #[test]
+    fn a_patch_that_makes_no_sense_is_malformed_and_changes_nothing() {
+        for patch in [
+            json!({"containers": [{"image": "no name"}]}),
+            json!({"containers": ["text"]}),
+            json!({"nodeSelector": {"$patch": "explode"}}),
+            json!({"$setElementOrder/containers": {}, "containers": []}),
+        ] {
+            assert!(matches!(patched(json!({}), patch.clone()), Err(PatchError::Malformed(_))), "{patch}");
+        }
+    }
 }

@@ -257,11 +257,9 @@ fn compare(one: &Number, other: &Number) -> std::cmp::Ordering {
 }
 
 fn is_multiple(number: &Number, factor: &Number) -> bool {
-    match (number.as_i64(), factor.as_i64()) {
-        (Some(number), Some(factor)) => factor == 0 || number % factor == 0,
-        _ => {
-            let quotient = number.as_f64().unwrap_or(f64::NAN) / factor.as_f64().unwrap_or(f64::NAN);
-            (quotient - quotient.round()).abs() < 1e-9
-        }
+    if let (Some(number), Some(factor)) = (number.as_i64(), factor.as_i64()) {
+        return factor == 0 || number % factor == 0;
     }
+    let quotient = number.as_f64().unwrap_or(f64::NAN) / factor.as_f64().unwrap_or(f64::NAN);
+    (quotient - quotient.round()).abs() < 1e-9
 }

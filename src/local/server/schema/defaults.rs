@@ -28,7 +28,9 @@ pub(super) fn apply(value: &mut Value, node: &Node) {
         }
         Value::Array(items) => {
             let Some(schema) = &node.items else { return };
-            items.iter_mut().for_each(|item| apply(item, schema));
+            for item in items {
+                apply(item, schema);
+            }
         }
         _ => {}
     }

@@ -98,7 +98,7 @@ fn base64(text: &str) -> bool {
     let clean: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')).collect();
     let padding = clean.iter().rev().take_while(|byte| **byte == b'=').count();
     let letters = clean.len() - padding;
-    clean.len() % 4 == 0
+    clean.len().is_multiple_of(4)
         && padding <= 2
         && clean.iter().take(letters).all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }

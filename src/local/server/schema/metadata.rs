@@ -119,6 +119,8 @@ fn owners(owners: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
     use super::*;
     use serde_json::json;
 

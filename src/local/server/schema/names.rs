@@ -142,10 +142,12 @@ fn is_qualified(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    type Rule = fn(&str) -> Vec<String>;
+
     #[test]
     fn names_are_accepted_and_refused_as_kubernetes_does() {
         let long = "a".repeat(64);
-        let table: &[(fn(&str) -> Vec<String>, &str, bool)] = &[
+        let table: &[(Rule, &str, bool)] = &[
             (dns_label, "my-name", true),
             (dns_label, "a.b", false),
             (dns_label, "-a", false),

@@ -85,6 +85,7 @@ pub(in crate::local::server) enum Additional {
 
 /// A place in a schema. See the module for what is kept.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one per keyword")]
 pub(in crate::local::server) struct Node {
     /// `None`: any type.
     pub kind: Option<Type>,

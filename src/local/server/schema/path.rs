@@ -54,13 +54,12 @@ impl<'a> Path<'a> {
         }
         match self.segment {
             Segment::Root => {}
-            Segment::Field(name) => dotted(text, name),
             Segment::Key(name) if brackets => {
                 text.push('[');
                 text.push_str(name);
                 text.push(']');
             }
-            Segment::Key(name) => dotted(text, name),
+            Segment::Field(name) | Segment::Key(name) => dotted(text, name),
             Segment::Index(index) => {
                 text.push('[');
                 text.push_str(&index.to_string());

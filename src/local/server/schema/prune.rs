@@ -64,7 +64,9 @@ pub(super) fn drop_empty(value: &mut Value, node: &Node) {
         }
         Value::Array(items) => {
             let Some(schema) = &node.items else { return };
-            items.iter_mut().for_each(|item| drop_empty(item, schema));
+            for item in items {
+                drop_empty(item, schema);
+            }
         }
         _ => {}
     }

@@ -47,7 +47,7 @@ impl Reads {
             (Self::Everything, _) => {}
             (all, []) => *all = Self::Everything,
             (Self::Fields(fields), [first, rest @ ..]) => {
-                fields.entry((*first).to_owned()).or_default().add(rest)
+                fields.entry((*first).to_owned()).or_default().add(rest);
             }
         }
     }
@@ -102,11 +102,14 @@ impl Needs {
         }
         match &at.expr {
             Expr::Call(call) => {
-                call.target.as_deref().into_iter().chain(&call.args).for_each(|part| self.visit(part))
+                for part in call.target.as_deref().into_iter().chain(&call.args) {
+                    self.visit(part);
+                }
             }
             Expr::Comprehension(all) => {
-                let parts = [&all.iter_range, &all.accu_init, &all.loop_cond, &all.loop_step, &all.result];
-                parts.into_iter().for_each(|part| self.visit(part));
+                for part in [&all.iter_range, &all.accu_init, &all.loop_cond, &all.loop_step, &all.result] {
+                    self.visit(part);
+                }
             }
             Expr::List(list) => list.elements.iter().for_each(|part| self.visit(part)),
             Expr::Map(map) => map.entries.iter().for_each(|entry| self.visit_entry(&entry.expr)),

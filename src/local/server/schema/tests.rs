@@ -1,5 +1,7 @@
 //! Whole schemas: object in, object or errors out; and `jsonschema` as the judge of the structural part.
 
+#![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::json;
@@ -106,6 +108,7 @@ fn defaults_fill_what_is_absent_from_the_outside_in() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, a line per check")]
 fn every_check_speaks_in_the_api_servers_words() {
     let integer = |rest: Value| {
         let mut node = json!({"type": "integer"});

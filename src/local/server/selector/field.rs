@@ -38,7 +38,10 @@ impl Selectable {
                 Value::Null => {}
                 Value::String(text) if text.is_empty() => {}
                 Value::String(text) => return text == expected,
-                other => return other.to_string() == expected,
+                other => {
+                    let shown = other.to_string();
+                    return shown == expected;
+                }
             }
         }
         self.absent == expected
@@ -73,10 +76,6 @@ impl FieldSelector {
             terms.push(Term { field: resolve(name, kind)?, value, equal });
         }
         Ok(Self { terms })
-    }
-
-    pub(in crate::local::server) fn is_empty(&self) -> bool {
-        self.terms.is_empty()
     }
 
     /// The name that every match must have, if the selector fixes one: a watch of one object needs no scan.

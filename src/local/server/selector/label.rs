@@ -54,10 +54,6 @@ impl LabelSelector {
         Ok(Self { requirements })
     }
 
-    pub(in crate::local::server) fn is_empty(&self) -> bool {
-        self.requirements.is_empty()
-    }
-
     pub(in crate::local::server) fn matches(&self, object: &Value) -> bool {
         if self.requirements.is_empty() {
             return true;
@@ -294,6 +290,8 @@ fn qualified(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
     use super::*;
     use serde_json::json;
 

@@ -159,6 +159,8 @@ fn column(name: &str, kind: &str, format: &str, cell: fn(&Value, jiff::Timestamp
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
     use super::*;
     use crate::local::server::kinds::Kinds;
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -1,4 +1,4 @@
-//! The part of JSONPath that printer columns use: fields, quoted fields, indexes, `[*]`, and filters by equality
+//! The part of `JSONPath` that printer columns use: fields, quoted fields, indexes, `[*]`, and filters by equality
 //! (`.status.conditions[?(@.type=="Ready")].status`).
 
 use serde_json::Value;
@@ -49,7 +49,8 @@ fn walk<'v>(value: &'v Value, steps: &[Step]) -> Option<&'v Value> {
         },
         Step::Where { path, equals, text } => value.as_array()?.iter().find_map(|item| {
             let found = path.iter().try_fold(item, |at, name| at.get(name))?;
-            let same = found.as_str().map_or_else(|| found.to_string() == *text, |found| found == text);
+            let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+            let same = found == *text;
             if same == *equals { walk(item, rest) } else { None }
         }),
         Step::Nothing => None,

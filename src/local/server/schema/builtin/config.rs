@@ -84,6 +84,8 @@ fn length(value: &Value, encoded: bool) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
     use super::*;
     use serde_json::json;
 

@@ -134,6 +134,8 @@ fn check_codes(codes: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
     use super::*;
     use serde_json::json;
 

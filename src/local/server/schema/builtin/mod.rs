@@ -41,17 +41,18 @@ impl Rules {
 
     /// Checks a decoded object. What an update did not touch is not judged again.
     pub(super) fn check(self, object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
-        let unchanged = |field: &str| old.is_some_and(|old| old.get(field) == object.get(field));
+        let unchanged = old.is_some_and(|old| old.get("spec") == object.get("spec"));
+        if unchanged && matches!(self, Self::Pod | Self::Job) {
+            return;
+        }
         let path = Path::ROOT.field("spec");
         match self {
             Self::ConfigMap => config::check_config_map(object, errors),
             Self::Secret => config::check_secret(object, errors),
-            Self::Pod if unchanged("spec") => {}
             Self::Pod => match object.get("spec") {
                 Some(spec) => pod::check(spec, &path, errors),
                 None => errors.push(FieldError::required(&path.field("containers"), "")),
             },
-            Self::Job if unchanged("spec") => {}
             Self::Job => job::check(object.get("spec").unwrap_or(&Value::Null), &path, errors),
             Self::Namespace | Self::Other => {}
         }

@@ -112,6 +112,8 @@ fn sources_of(volume: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
+
     use super::*;
     use serde_json::json;
 
