@@ -119,7 +119,10 @@ async fn serve_sink(
     let receiver = Sink::new(client, triggers, sink::Options::default(), shutdown.clone());
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let address = listener.address();
-    let served = tokio::spawn(listener.serve(receiver.router(), shutdown, Duration::from_secs(5)));
+    let served = tokio::spawn(async move {
+        listener.serve(receiver.router(), shutdown, Duration::from_secs(5)).await;
+        receiver.finish().await;
+    });
     wait_until_accepting(address).await?;
     Ok((address, served))
 }
@@ -129,14 +132,15 @@ async fn wait_until_accepting(address: SocketAddr) -> anyhow::Result<()> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(TcpStream::connect(address).await?)).await?;
     tokio::spawn(connection);
     let deadline = Instant::now() + Duration::from_secs(10);
+    let mut looks = tokio::time::interval(Duration::from_millis(10));
     loop {
+        looks.tick().await;
         let answer = sender.send_request(event("/namespaces/default/jobs/bench", "warm")?).await?;
         if answer.status() == StatusCode::ACCEPTED {
             return Ok(());
         }
         anyhow::ensure!(Instant::now() < deadline, "not accepting: {}", answer.status());
         answer.into_body().collect().await?;
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -15,13 +15,15 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Looks until `probe` answers `Ok`, and panics with its last answer when that takes too long.
 pub async fn eventually<T, E: Debug>(what: &str, mut probe: impl AsyncFnMut() -> Result<T, E>) -> T {
     let start = Instant::now();
+    let mut looks = tokio::time::interval(LOOK);
     loop {
+        looks.tick().await;
         match probe().await {
             Ok(found) => return found,
             Err(last) if start.elapsed() > DEADLINE => {
                 panic!("{what}: not within {DEADLINE:?}; last: {last:?}")
             }
-            Err(_) => tokio::time::sleep(LOOK).await,
+            Err(_) => {}
         }
     }
 }
