@@ -134,7 +134,11 @@ fn every_file_says_what_it_is_for() {
 
 #[test]
 fn files_stay_readable() {
-    for path in sources("src") {
+    // A file of tests is as long as its table; the rule is about code.
+    let is_test = |path: &PathBuf| {
+        path.components().any(|part| ["tests", "tests.rs"].contains(&part.as_os_str().to_str().unwrap()))
+    };
+    for path in sources("src").into_iter().filter(|path| !is_test(path)) {
         let text = fs::read_to_string(&path).unwrap();
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         let lines = code.lines().filter(|line| !line.trim().is_empty()).count();

@@ -1,6 +1,6 @@
 //! `kakehi dev`: everything on this machine, for a person at a terminal.
 //!
-//! The parts are [`app::Dev`]'s; here they are given their places, told what to apply, and watched, so that the
+//! The parts are [`crate::app::Dev`]'s; here they are given their places, told what to apply, and watched, so that the
 //! terminal shows what happens. A first SIGINT or SIGTERM ends in order, a second one at once.
 
 mod live;
