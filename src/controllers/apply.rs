@@ -7,6 +7,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::object::HasStatus;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
@@ -14,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::world::key;
-use crate::api::{Execution, ExecutionStatus, FIELD_MANAGER};
+use crate::api::{Execution, FIELD_MANAGER};
 use crate::ops;
 use crate::plan::{self, NAME_TAKEN, Notice, Plan, Tasks};
 
@@ -35,7 +36,7 @@ pub(super) async fn apply(
         let instead = match make(client, execution, &tasks).await {
             Ok(()) => None,
             Err(Failure::Refused(message)) => Some(plan::refused(execution, &message, now)),
-            Err(Failure::OverQuota(error)) => {
+            Err(Failure::HeldBack(error)) => {
                 let plan = plan::held_back(execution, &error.to_string(), now);
                 again = Some(error);
                 Some(plan)
@@ -63,8 +64,8 @@ pub(super) async fn apply(
 enum Failure {
     /// They never will be.
     Refused(String),
-    /// A quota is used up.
-    OverQuota(ops::Error),
+    /// A quota is used up, or a right is missing: not for now, but somebody may mend it.
+    HeldBack(ops::Error),
     /// Something that passes.
     Later(ops::Error),
 }
@@ -72,10 +73,8 @@ enum Failure {
 impl From<ops::Error> for Failure {
     fn from(error: ops::Error) -> Self {
         match error {
-            ops::Error::Rejected { message, .. } | ops::Error::Forbidden { message } => {
-                Failure::Refused(message)
-            }
-            ops::Error::OverQuota { .. } => Failure::OverQuota(error),
+            ops::Error::Rejected { message, .. } => Failure::Refused(message),
+            ops::Error::OverQuota { .. } | ops::Error::Forbidden { .. } => Failure::HeldBack(error),
             ops::Error::NotFound { .. }
             | ops::Error::Refusal(_)
             | ops::Error::Conflict { .. }
@@ -139,20 +138,42 @@ async fn suspend(client: &Client, execution: &Execution, patch: Value) -> Result
     }
 }
 
-/// Writes the status, unless the run is no longer what the plan was made from.
-async fn write(client: &Client, execution: &Execution, status: &ExecutionStatus) -> Result<(), ops::Error> {
-    let (namespace, name) = key(&execution.metadata);
-    let api: Api<Execution> = Api::namespaced(client.clone(), &namespace);
-    let version = execution.metadata.resource_version.as_deref();
-    let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
+/// Writes a status, unless the object is no longer what the status was made from.
+pub(super) async fn write<K>(client: &Client, object: &K, status: &K::Status) -> Result<(), ops::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + HasStatus<Status: Serialize>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let (namespace, name) = key(object.meta());
+    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let version = object.meta().resource_version.as_deref();
+    let patch =
+        json!({"metadata": {"resourceVersion": version}, "status": replacement(object.status(), status)});
     match api.patch_status(&name, &parameters(), &Patch::Merge(patch)).await {
         Ok(_) => Ok(()),
-        Err(error) => match ops::Error::of::<Execution>(error, &name) {
+        Err(error) => match ops::Error::of::<K>(error, &name) {
             // It was deleted; there is nobody to tell.
             ops::Error::NotFound { .. } => Ok(()),
             error => Err(error),
         },
     }
+}
+
+/// The merge patch that turns `old` into `new`. What a merge patch does not name stays as it is, so what is to go is
+/// named with null.
+fn replacement<S: Serialize>(old: Option<&S>, new: &S) -> Value {
+    fn drop_missing(old: &Value, new: &mut Value) {
+        let (Value::Object(old), Value::Object(new)) = (old, new) else { return };
+        for (field, old) in old {
+            drop_missing(old, new.entry(field).or_insert(Value::Null));
+        }
+    }
+    let mut patch = json!(new);
+    drop_missing(&json!(old), &mut patch);
+    patch
 }
 
 /// Reports a transition. A report that is lost costs nothing but itself.
@@ -180,4 +201,53 @@ async fn report(recorder: &Recorder, execution: &Execution, notice: Notice) {
 /// Of every patch of ours.
 pub(super) fn parameters() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::api::{ExecutionReference, JobStatus};
+
+    fn status(latest: Option<ExecutionReference>) -> JobStatus {
+        JobStatus { latest_created_execution: latest, ..JobStatus::default() }
+    }
+
+    fn run(name: &str, completed: bool) -> ExecutionReference {
+        let time = || Time(Timestamp::UNIX_EPOCH);
+        ExecutionReference {
+            name: name.to_owned(),
+            creation_timestamp: Some(time()),
+            completion_timestamp: completed.then(time),
+        }
+    }
+
+    #[test]
+    fn what_a_new_status_does_not_say_any_more_is_removed() {
+        let old = status(Some(run("a", true)));
+        let patch = replacement(Some(&old), &status(Some(run("b", false))));
+        let latest = &patch["latestCreatedExecution"];
+        assert_eq!(latest["name"], "b");
+        assert_eq!(latest.get("completionTimestamp"), Some(&Value::Null), "{patch}");
+        let patch = replacement(Some(&old), &status(None));
+        assert_eq!(patch.get("latestCreatedExecution"), Some(&Value::Null), "{patch}");
+    }
+
+    #[test]
+    fn nothing_is_removed_that_was_never_there() {
+        let new = status(Some(run("a", false)));
+        assert_eq!(replacement(None, &new), json!(new));
+        assert_eq!(replacement(Some(&status(Some(run("a", false)))), &new), json!(new));
+    }
+
+    #[test]
+    fn a_right_that_is_missing_may_be_given_later() {
+        let forbidden = ops::Error::Forbidden { message: "no".to_owned() };
+        assert!(matches!(Failure::from(forbidden), Failure::HeldBack(_)));
+        let over = ops::Error::OverQuota { message: "full".to_owned() };
+        assert!(matches!(Failure::from(over), Failure::HeldBack(_)));
+        let rejected = ops::Error::Rejected { code: 422, message: "bad".to_owned() };
+        assert!(matches!(Failure::from(rejected), Failure::Refused(message) if message == "bad"));
+    }
 }

@@ -56,6 +56,13 @@ impl<K: Resource<DynamicType = ()>> Children<K> {
         }
     }
 
+    /// Keeps only what belongs to those Executions.
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(&Key) -> bool) {
+        for objects in [Some(&mut self.known), self.listing.as_mut()].into_iter().flatten() {
+            objects.retain(|execution, _| is_wanted(execution));
+        }
+    }
+
     fn remove(&mut self, object: &K) {
         let Some(execution) = execution_of(object) else { return };
         let (_, name) = key(object.meta());

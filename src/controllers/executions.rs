@@ -1,6 +1,5 @@
 //! The controller of runs: look, plan, apply.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,6 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
-use parking_lot::Mutex;
 
 use super::world::{Key, World, key};
 use super::{Clock, apply, live};
@@ -25,19 +23,13 @@ pub(super) struct Context {
     pub(super) client: Client,
     pub(super) world: Arc<World>,
     pub(super) recorder: Recorder,
-    /// When the status of a run that is under way was last written.
-    written: Mutex<HashMap<Key, Instant>>,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 impl Context {
-    pub(super) fn new(client: Client, world: Arc<World>, recorder: Recorder, clock: Clock) -> Self {
-        Self { client, world, recorder, written: Mutex::default(), clock }
-    }
-
     /// How long a status write that may wait should wait.
     fn pause(&self, key: &Key) -> Option<Duration> {
-        let written = self.written.lock().get(key).copied()?;
+        let written = self.world.written.lock().get(key).copied()?;
         PACE.checked_sub(written.elapsed()).filter(|pause| !pause.is_zero())
     }
 }
@@ -47,7 +39,6 @@ pub(super) async fn reconcile(
     execution: Arc<Execution>,
     context: Arc<Context>,
 ) -> Result<Action, ops::Error> {
-    context.world.health.ready().await;
     let now = (context.clock)();
     let (execution, plan) = match plan(&context, &execution, now).await? {
         Planned::Step(plan) => (execution, plan),
@@ -64,10 +55,8 @@ pub(super) async fn reconcile(
     let ends = plan.status.as_ref().is_some_and(|status| status.completion_time.is_some());
     let writes = plan.status.is_some();
     apply::apply(&context.client, &context.recorder, &execution, plan, now).await?;
-    if ends {
-        context.written.lock().remove(&key);
-    } else if writes {
-        context.written.lock().insert(key, Instant::now());
+    if writes && !ends {
+        context.world.wrote(key);
     }
     Ok(wake.map_or_else(Action::await_change, |wake| Action::requeue(until(wake, now))))
 }
@@ -113,14 +102,14 @@ async fn step(
 ) -> Result<Plan, ops::Error> {
     let Context { client, world, .. } = context;
     let view = world.view(execution);
-    let mut task_set = view.task_set;
-    if trust == Trust::Nothing || (task_set.is_none() && plan::expects_tasks(execution)) {
-        task_set = live::task_set(client, execution).await?.map(Arc::new);
-    }
     let template = match view.template {
         Some(template) if trust == Trust::Caches => template,
         Some(_) | None => live::template(client, execution).await?,
     };
+    let mut task_set = view.task_set;
+    if trust == Trust::Nothing || plan::doubts_task_set(execution, task_set.as_deref(), template) {
+        task_set = live::task_set(client, execution).await?.map(Arc::new);
+    }
     let mut observed = Observed {
         execution,
         template,

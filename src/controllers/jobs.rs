@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{DeleteParams, Patch, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
-use serde_json::json;
 
 use super::Clock;
-use super::apply::parameters;
+use super::apply::write;
 use super::world::{World, key};
 use crate::api::{Execution, Job, Trigger};
 use crate::ops;
@@ -28,7 +27,6 @@ pub(super) struct Context {
 /// Sums up the runs of one Job and forgets those past its limits.
 pub(super) async fn reconcile(job: Arc<Job>, context: Arc<Context>) -> Result<Action, ops::Error> {
     let Context { client, world, sink_url, clock } = context.as_ref();
-    world.health.ready().await;
     if job.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
@@ -37,14 +35,10 @@ pub(super) async fn reconcile(job: Arc<Job>, context: Arc<Context>) -> Result<Ac
     let (status, retention) = world.history.lock().with_runs(uid, |runs| {
         (plan::roll_up(&job, runs, Some(sink_url), now), plan::retention(&job, runs, now))
     });
-    let (namespace, name) = key(&job.metadata);
     if let Some(status) = status {
-        let api: Api<Job> = Api::namespaced(client.clone(), &namespace);
-        let version = job.metadata.resource_version.as_deref();
-        let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
-        let written = api.patch_status(&name, &parameters(), &Patch::Merge(patch)).await;
-        written.map_err(|error| ops::Error::of::<Job>(error, &name))?;
+        write(client, job.as_ref(), &status).await?;
     }
+    let (namespace, _) = key(&job.metadata);
     let runs: Api<Execution> = Api::namespaced(client.clone(), &namespace);
     for (run, uid) in retention.delete {
         forget(&runs, &run, uid).await?;
@@ -77,15 +71,10 @@ pub(super) async fn reconcile_trigger(
     context: Arc<Context>,
 ) -> Result<Action, ops::Error> {
     let Context { client, world, sink_url: _, clock } = context.as_ref();
-    world.health.ready().await;
-    let (namespace, name) = key(&trigger.metadata);
+    let (namespace, _) = key(&trigger.metadata);
     let job_exists = world.jobs.get(&ObjectRef::new(&trigger.spec.job.name).within(&namespace)).is_some();
     if let Some(status) = plan::trigger_status(&trigger, job_exists, clock()) {
-        let api: Api<Trigger> = Api::namespaced(client.clone(), &namespace);
-        let version = trigger.metadata.resource_version.as_deref();
-        let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
-        let written = api.patch_status(&name, &parameters(), &Patch::Merge(patch)).await;
-        written.map_err(|error| ops::Error::of::<Trigger>(error, &name))?;
+        write(client, trigger.as_ref(), &status).await?;
     }
     Ok(Action::await_change())
 }

@@ -22,11 +22,10 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::controller::{self, Action, Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::{Client, Resource};
-use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -64,33 +63,35 @@ pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: Ca
     let (executions, execution_writer) = reflector::store();
     let (jobs, job_writer) = reflector::store();
     let (triggers, trigger_writer) = reflector::store();
-    let world = Arc::new(World {
-        executions: executions.clone(),
-        jobs: jobs.clone(),
-        triggers: triggers.clone(),
-        task_sets: Mutex::default(),
-        pods: Mutex::default(),
-        history: Mutex::default(),
-        health: health::Health::default(),
-    });
+    let world = Arc::new(World::new(executions.clone(), jobs.clone(), triggers.clone()));
     let writers = Writers { executions: execution_writer, jobs: job_writer, triggers: trigger_writer };
     let (queues, requests) = watches::queues();
     let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: None };
     let recorder = Recorder::new(client.clone(), reporter);
-    let runs = Arc::new(executions::Context::new(client.clone(), world.clone(), recorder, clock));
+    let runs =
+        Arc::new(executions::Context { client: client.clone(), world: world.clone(), recorder, clock });
     let rest = Arc::new(jobs::Context {
         client: client.clone(),
         world: world.clone(),
         sink_url: options.sink_url,
         clock,
     });
-    // Boxed: each holds a good part of a kilobyte of state.
+    let controllers = async {
+        // Nothing is decided from half a picture. Caches that never warm up do not keep the process from ending.
+        if shutdown.run_until_cancelled(world.health.ready()).await.is_none() {
+            return;
+        }
+        // Boxed: each holds a good part of a kilobyte of state.
+        tokio::join!(
+            Box::pin(control(executions, requests.executions, executions::reconcile, runs, &shutdown)),
+            Box::pin(control(jobs, requests.jobs, jobs::reconcile, rest.clone(), &shutdown)),
+            Box::pin(control(triggers, requests.triggers, jobs::reconcile_trigger, rest, &shutdown)),
+        );
+    };
     tokio::join!(
         watches::run(client, world.clone(), writers, queues.clone(), shutdown.clone()),
         sum_up(&world, &queues, &shutdown),
-        Box::pin(control(executions, requests.executions, executions::reconcile, runs, &shutdown)),
-        Box::pin(control(jobs, requests.jobs, jobs::reconcile, rest.clone(), &shutdown)),
-        Box::pin(control(triggers, requests.triggers, jobs::reconcile_trigger, rest, &shutdown)),
+        controllers,
     );
 }
 
@@ -133,10 +134,68 @@ async fn control<K, C, F>(
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, policy, context)
         .for_each(|done| {
-            if let Ok((object, _)) = done {
-                backoff.succeeded(&object);
+            match done {
+                Ok((object, _)) => backoff.succeeded(&object),
+                // It was deleted while it failed.
+                Err(controller::Error::ObjectNotFound(object)) => {
+                    let namespace = object.namespace.as_deref().unwrap_or_default();
+                    backoff.succeeded(&ObjectRef::new(&object.name).within(namespace));
+                }
+                // The policy has counted and told it.
+                Err(_) => {}
             }
             std::future::ready(())
         })
         .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use kube::client::Body;
+    use serde_json::json;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Lists one Execution, and leaves every other question open.
+    fn stuck(watched: Arc<Notify>) -> Client {
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let watched = watched.clone();
+            async move {
+                let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+                if !request.uri().path().ends_with("/executions") {
+                    return std::future::pending().await;
+                }
+                if is_watch {
+                    watched.notify_one();
+                    return std::future::pending().await;
+                }
+                let list = json!({
+                    "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "ExecutionList",
+                    "metadata": {"resourceVersion": "1"},
+                    "items": [{
+                        "metadata": {"name": "r-1", "namespace": "shop", "uid": "x1"},
+                        "spec": {
+                            "job": {"name": "r", "uid": "j1", "generation": 1}, "cause": {"type": "Address"},
+                            "template": {"spec": {"template": {"spec": {"containers": [{"image": "i"}]}}}},
+                        },
+                    }],
+                });
+                Ok::<_, Infallible>(http::Response::new(Body::from(list.to_string().into_bytes())))
+            }
+        });
+        Client::new(service, "shop")
+    }
+
+    #[tokio::test]
+    async fn caches_that_never_warm_up_do_not_keep_the_process_from_ending() {
+        let (watched, shutdown) = (Arc::new(Notify::new()), CancellationToken::new());
+        let running = tokio::spawn(run(stuck(watched.clone()), Options::default(), shutdown.clone()));
+        let deadline = Duration::from_secs(10);
+        tokio::time::timeout(deadline, watched.notified()).await.expect("the list is read");
+        shutdown.cancel();
+        tokio::time::timeout(deadline, running).await.expect("it ends").unwrap();
+    }
 }

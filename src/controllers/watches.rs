@@ -7,6 +7,8 @@ use std::time::Instant;
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodTemplateSpec};
+use kube::core::DeserializeGuard;
+use kube::core::error_boundary::InvalidObject;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -110,13 +112,16 @@ pub(super) async fn run(
     let watches = async {
         tokio::join!(
             watch.follow(Watched::Executions, Api::all(client.clone()), all.clone(), |world, event| {
-                on_execution(world, &mut executions, event)
+                readable(event, &world.executions)
+                    .map_or_else(Wanted::default, |event| on_execution(world, &mut executions, event))
             }),
             watch.follow(Watched::Jobs, Api::all(client.clone()), all.clone(), |world, event| {
-                on_job(world, &mut jobs, event)
+                readable(event, &world.jobs)
+                    .map_or_else(Wanted::default, |event| on_job(world, &mut jobs, event))
             }),
             watch.follow(Watched::Triggers, Api::all(client.clone()), all.clone(), |world, event| {
-                on_trigger(world, &mut triggers, event)
+                readable(event, &world.triggers)
+                    .map_or_else(Wanted::default, |event| on_trigger(world, &mut triggers, event))
             }),
             watch.follow(Watched::TaskSets, Api::all(client.clone()), children.clone(), on_task_set),
             watch.follow(Watched::Pods, Api::all(client.clone()), children.clone(), on_pod),
@@ -146,12 +151,14 @@ impl Watch {
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    let listed = matches!(event, Event::InitDone);
+                    let (listed, answers) = (matches!(event, Event::InitDone), answers(&event));
                     let wanted = on(world, event);
                     if listed {
                         world.health.listed(kind);
                     }
-                    world.health.works(kind);
+                    if answers {
+                        world.health.works(kind);
+                    }
                     queues.send(wanted).await;
                 }
                 Err(error) => {
@@ -165,6 +172,46 @@ impl Watch {
             }
         }
     }
+}
+
+/// Whether that event shows that the API server answers. A list is said to begin before it is asked for.
+fn answers<K>(event: &Event<K>) -> bool {
+    match event {
+        Event::InitDone | Event::Apply(_) | Event::Delete(_) => true,
+        Event::Init | Event::InitApply(_) => false,
+    }
+}
+
+/// The event, if its object can be read. One that cannot be read (any more) is as good as gone: it must not keep the
+/// others from being seen.
+fn readable<K>(event: Event<DeserializeGuard<K>>, cache: &Store<K>) -> Option<Event<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let invalid = match event {
+        Event::Init => return Some(Event::Init),
+        Event::InitDone => return Some(Event::InitDone),
+        Event::InitApply(DeserializeGuard(Ok(object))) => return Some(Event::InitApply(object)),
+        Event::Apply(DeserializeGuard(Ok(object))) => return Some(Event::Apply(object)),
+        Event::Delete(DeserializeGuard(Ok(object))) => return Some(Event::Delete(object)),
+        Event::InitApply(DeserializeGuard(Err(invalid))) => {
+            tell_invalid::<K>(&invalid);
+            return None;
+        }
+        Event::Apply(DeserializeGuard(Err(invalid))) | Event::Delete(DeserializeGuard(Err(invalid))) => {
+            invalid
+        }
+    };
+    tell_invalid::<K>(&invalid);
+    let (namespace, name) = key(&invalid.metadata);
+    let known = cache.get(&ObjectRef::new(&name).within(&namespace))?;
+    Some(Event::Delete(known.as_ref().clone()))
+}
+
+fn tell_invalid<K: Resource<DynamicType = ()>>(invalid: &InvalidObject) {
+    let (namespace, name) = key(&invalid.metadata);
+    let kind = K::kind(&());
+    tracing::error!(%kind, namespace, name, error = invalid.error, "an object cannot be read; it is passed over");
 }
 
 fn on_execution(world: &World, writer: &mut Writer<Execution>, event: Event<Execution>) -> Wanted {
@@ -182,6 +229,7 @@ fn on_execution(world: &World, writer: &mut Writer<Execution>, event: Event<Exec
         Event::InitDone => {
             world.history.lock().commit();
             writer.apply_watcher_event(&Event::InitDone);
+            world.keep_open();
             return Wanted {
                 executions: keys(&world.executions),
                 jobs: keys(&world.jobs),
@@ -318,7 +366,7 @@ where
         cache.lock().apply(event);
         return Wanted::default();
     };
-    let is_open = world.executions.get(&ObjectRef::new(&owner.1).within(&owner.0)).is_some();
+    let is_open = world.is_open(&owner);
     let news = matches!(event, Event::Apply(_) | Event::Delete(_));
     // Before the Executions are listed nothing is known to have ended.
     if is_open || matches!(event, Event::Delete(_)) || !world.health.has_listed(Watched::Executions) {
@@ -345,15 +393,7 @@ mod tests {
             let (executions, execution_writer) = reflector::store();
             let (jobs, job_writer) = reflector::store();
             let (triggers, trigger_writer) = reflector::store();
-            let world = World {
-                executions,
-                jobs,
-                triggers,
-                task_sets: Mutex::default(),
-                pods: Mutex::default(),
-                history: Mutex::default(),
-                health: Health::default(),
-            };
+            let world = World::new(executions, jobs, triggers);
             let writers =
                 Writers { executions: execution_writer, jobs: job_writer, triggers: trigger_writer };
             let mut this = Self { world, writers };
@@ -459,6 +499,76 @@ mod tests {
         watching.execution(Event::InitApply(execution("a", "Succeeded")));
         watching.execution(Event::InitDone);
         assert_eq!(watching.pods_of("a"), 0);
+    }
+
+    #[test]
+    fn pods_listed_before_the_executions_are_dropped_when_their_run_does_not_exist() {
+        let mut watching = Watching::new();
+        watching.world.health = Health::default();
+        on_pod(&watching.world, Event::Init);
+        on_pod(&watching.world, Event::InitApply(pod("gone")));
+        on_pod(&watching.world, Event::InitApply(pod("a")));
+        watching.execution(Event::Init);
+        watching.execution(Event::InitApply(execution("a", "Running")));
+        watching.execution(Event::InitDone);
+        on_pod(&watching.world, Event::InitDone);
+        assert_eq!((watching.pods_of("gone"), watching.pods_of("a")), (0, 1));
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_writes_to_runs_that_are_gone() {
+        let mut watching = Watching::new();
+        let written = |watching: &Watching| watching.world.written.lock().len();
+        watching.execution(Event::Apply(execution("a", "Running")));
+        watching.execution(Event::Apply(execution("b", "Running")));
+        watching.world.wrote(at("a"));
+        watching.world.wrote(at("b"));
+        assert_eq!(written(&watching), 2);
+        watching.execution(Event::Delete(execution("a", "Running")));
+        assert_eq!(written(&watching), 1);
+        watching.world.wrote(at("a"));
+        assert_eq!(written(&watching), 1, "the step under way ended after the run");
+        watching.execution(Event::Init);
+        watching.execution(Event::InitDone);
+        assert_eq!(written(&watching), 0);
+    }
+
+    fn guarded(object: &impl serde::Serialize) -> DeserializeGuard<Execution> {
+        serde_json::from_value(json!(object)).unwrap()
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_does_not_hide_the_others() {
+        let mut watching = Watching::new();
+        let broken = |name: &str| {
+            guarded(&json!({
+                "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Execution",
+                "metadata": {"name": name, "namespace": "shop", "uid": name}, "spec": {"job": 7},
+            }))
+        };
+        let list = [
+            Event::Init,
+            Event::InitApply(broken("b")),
+            Event::InitApply(guarded(&execution("a", "Running"))),
+        ];
+        for event in list.into_iter().chain([Event::InitDone, Event::Delete(broken("b"))]) {
+            if let Some(event) = readable(event, &watching.world.executions) {
+                watching.execution(event);
+            }
+        }
+        assert_eq!((watching.world.executions.len(), watching.runs()), (1, 1));
+        let event = readable(Event::Apply(broken("a")), &watching.world.executions).unwrap();
+        watching.execution(event);
+        assert_eq!((watching.world.executions.len(), watching.runs()), (0, 0), "it is as good as gone");
+    }
+
+    #[test]
+    fn that_a_list_begins_does_not_show_that_the_api_server_answers() {
+        assert!(!answers::<Pod>(&Event::Init));
+        assert!(!answers(&Event::InitApply(pod("a"))));
+        for event in [Event::InitDone, Event::Apply(pod("a")), Event::Delete(pod("a"))] {
+            assert!(answers(&event), "{event:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::Pod;
@@ -33,6 +34,8 @@ pub(super) struct World {
     pub(super) task_sets: Mutex<Children<batchv1::Job>>,
     pub(super) pods: Mutex<Children<Pod>>,
     pub(super) history: Mutex<History>,
+    /// When the status of a run that is under way was last written.
+    pub(super) written: Mutex<HashMap<Key, Instant>>,
     pub(super) health: Health,
 }
 
@@ -45,6 +48,20 @@ pub(super) struct View {
 }
 
 impl World {
+    /// A world of which nothing is known yet.
+    pub(super) fn new(executions: Store<Execution>, jobs: Store<Job>, triggers: Store<Trigger>) -> Self {
+        Self {
+            executions,
+            jobs,
+            triggers,
+            task_sets: Mutex::default(),
+            pods: Mutex::default(),
+            history: Mutex::default(),
+            written: Mutex::default(),
+            health: Health::default(),
+        }
+    }
+
     /// What is known about `execution`.
     pub(super) fn view(&self, execution: &Execution) -> View {
         let key = key(&execution.metadata);
@@ -66,21 +83,40 @@ impl World {
         self.history.lock().insert(execution);
         let ended = plan::is_terminal(execution);
         if ended {
-            let key = key(&execution.metadata);
-            self.task_sets.lock().forget(&key);
-            self.pods.lock().forget(&key);
+            self.drop_children(&key(&execution.metadata));
         }
         ended
     }
-}
 
-impl World {
     /// Forgets a run that was deleted, and everything that belongs to it.
     pub(super) fn forget(&self, execution: &Execution) {
-        let key = key(&execution.metadata);
         self.history.lock().remove(execution);
-        self.task_sets.lock().forget(&key);
-        self.pods.lock().forget(&key);
+        self.drop_children(&key(&execution.metadata));
+    }
+
+    fn drop_children(&self, execution: &Key) {
+        self.task_sets.lock().forget(execution);
+        self.pods.lock().forget(execution);
+        self.written.lock().remove(execution);
+    }
+
+    /// Drops what belongs to runs that have ended or do not exist, once a list of all Executions is whole.
+    pub(super) fn keep_open(&self) {
+        self.task_sets.lock().retain(|execution| self.is_open(execution));
+        self.pods.lock().retain(|execution| self.is_open(execution));
+        self.written.lock().retain(|execution, _| self.is_open(execution));
+    }
+
+    /// Whether that run is known and has not ended.
+    pub(super) fn is_open(&self, execution: &Key) -> bool {
+        self.executions.get(&ObjectRef::new(&execution.1).within(&execution.0)).is_some()
+    }
+
+    /// Notes that the status of that run was written just now.
+    pub(super) fn wrote(&self, execution: Key) {
+        if self.is_open(&execution) {
+            self.written.lock().insert(execution, Instant::now());
+        }
     }
 }
 

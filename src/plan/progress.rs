@@ -44,8 +44,9 @@ impl Progress {
         let completed = Indexes::parse(status.and_then(|status| status.completed_indexes.as_deref()));
         let failed = Indexes::parse(status.and_then(|status| status.failed_indexes.as_deref()));
         let total = execution.spec.template.spec.task_count;
-        let succeeded = completed.count().min(total);
-        let failures = failed.count().min(total - succeeded);
+        // What was told once is not taken back, even if an older task set is read.
+        let succeeded = completed.count().max(kept.succeeded_count).min(total);
+        let failures = failed.count().max(kept.failed_count).min(total - succeeded);
         let result = result(attempts).or(kept.result.clone());
         let known = failed_tasks(execution, &kept, &failed, attempts);
         let incomplete =

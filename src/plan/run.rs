@@ -112,28 +112,34 @@ pub fn refused(execution: &Execution, message: &str, now: Timestamp) -> Plan {
 
 /// The step of a run whose tasks cannot be made for now: it waits, and says why.
 ///
-/// Past its start deadline it ends; nothing waits for ever.
+/// Held back for as long as its start deadline, without a break, it ends; nothing waits for ever. Time for which its Job
+/// was suspended does not count.
 pub fn held_back(execution: &Execution, message: &str, now: Timestamp) -> Plan {
-    let created = execution.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
-    if start::deadline(execution, created) <= now {
+    if start::deadline(execution, standing::held_since(execution, now)) <= now {
         return refused(execution, message, now);
     }
-    status_only(execution, standing::waiting(execution, Reason::Queued, message, now))
+    status_only(execution, standing::held(execution, message, now))
 }
 
-/// Whether the status says that the tasks were made. That they are missing must then be asked of the API server: a cache
-/// may not have seen them yet.
-pub fn expects_tasks(execution: &Execution) -> bool {
-    tasks_were_made(phase(execution))
+/// Whether what a cache says of the task set must be asked of the API server first.
+///
+/// A cache may not have seen yet what was made a moment ago, and may still show what is gone. That matters where a
+/// missing or foreign task set is the run's end.
+pub fn doubts_task_set(execution: &Execution, cached: Option<&batchv1::Job>, template: Template) -> bool {
+    let phase = phase(execution);
+    if phase.is_terminal() {
+        return false;
+    }
+    match cached {
+        Some(task_set) => !ownership::owns(execution, &task_set.metadata),
+        None => tasks_were_made(phase) || execution.spec.cancelled || template == Template::Gone,
+    }
 }
 
 fn tasks_were_made(phase: Phase) -> bool {
     match phase {
         Phase::Starting | Phase::Running | Phase::Cancelling => true,
-        Phase::Pending | Phase::Queued => false,
-        Phase::Succeeded | Phase::Failed | Phase::Cancelled => {
-            unreachable!("a run that ended is not planned")
-        }
+        Phase::Pending | Phase::Queued | Phase::Succeeded | Phase::Failed | Phase::Cancelled => false,
     }
 }
 
@@ -204,6 +210,8 @@ fn tasks_exist(observed: &Observed<'_>, task_set: &batchv1::Job, now: Timestamp)
                 standing::progressing(execution, &progress, (Reason::Running, message), now),
             )
         }
+        // The end of a run needs more than a cache that has not seen its first container yet.
+        Start::Late { .. } if !observed.pods_are_fresh => Plan { look_again: true, ..Plan::default() },
         Start::Late { reason, message } => {
             let verdict = Verdict::failed(reason, message, now);
             let stop = stop(verdict.reason, &verdict.message);

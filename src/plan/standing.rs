@@ -24,6 +24,24 @@ pub(super) fn waiting(
     writer.status
 }
 
+/// The status of a run whose tasks the API server does not take for now: what they need is not there.
+pub(super) fn held(execution: &Execution, message: &str, now: Timestamp) -> ExecutionStatus {
+    let mut writer = Writer::new(execution, now);
+    writer.set(CONDITION_RESOURCES_AVAILABLE, Status::False, Reason::Queued, message);
+    for kind in [CONDITION_STARTED, CONDITION_COMPLETED] {
+        writer.set(kind, Status::Unknown, Reason::Queued, message);
+    }
+    writer.status
+}
+
+/// Since when a run is held back without a break; `now` if it is not.
+pub(super) fn held_since(execution: &Execution, now: Timestamp) -> Timestamp {
+    let conditions = execution.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    condition(conditions, CONDITION_RESOURCES_AVAILABLE)
+        .filter(|available| available.status == "False")
+        .map_or(now, |available| available.last_transition_time.0)
+}
+
 /// The status of a run whose tasks are on their way; `why` says how far.
 pub(super) fn progressing(
     execution: &Execution,

@@ -1,6 +1,9 @@
 //! Tests of the next step: a world in YAML, the step in YAML. One per reason, and the races between them.
 
-use proptest::prelude::*;
+mod always;
+mod cancelling;
+mod ends;
+
 use serde_json::Value;
 
 use super::*;
@@ -8,6 +11,10 @@ use crate::api::{CONDITION_COMPLETED, condition};
 
 /// 2026-01-01T00:10:00Z: ten minutes after everything in these worlds was created.
 const NOW: i64 = 1_767_226_200;
+
+/// Of a task set whose tasks succeeded, and of one whose tasks did not.
+const COMPLETE: &str = "conditions: [{type: SuccessCriteriaMet, status: 'True'}, {type: Complete, status: 'True'}], completionTime: '2026-01-01T00:00:20Z'";
+const FAILED: &str = "conditions: [{type: FailureTarget, status: 'True'}, {type: Failed, status: 'True', reason: FailedIndexes, lastTransitionTime: '2026-01-01T00:00:20Z'}]";
 
 /// A world: `spec` and `status` of the Execution, its `taskSet` (spec, status, annotations), its `pods`.
 struct World {
@@ -300,13 +307,47 @@ fn refused_by_the_api_server() {
     assert_eq!(told(&plan)["message"], "Job.batch \"r-1\" is invalid");
 }
 
+fn held_at(world: &World, second: i64) -> Plan {
+    held_back(&world.execution, "over quota", Timestamp::from_second(second).unwrap())
+}
+
 #[test]
 fn a_run_over_quota_waits_until_its_start_deadline() {
-    let world = World::of("{}");
-    let at = |second| held_back(&world.execution, "over quota", Timestamp::from_second(second).unwrap());
-    assert_eq!(told(&at(NOW))["completed"], "Unknown Queued");
-    assert_eq!(told(&at(NOW))["message"], "over quota");
-    assert_eq!(told(&at(NOW + 3600))["completed"], "False Refused");
+    let mut world = World::of("{}");
+    let plan = held_at(&world, NOW + 86_400);
+    assert_eq!(told(&plan)["completed"], "Unknown Queued", "it was not held back before");
+    assert_eq!(told(&plan)["message"], "over quota");
+    world.execution.status = held_at(&world, NOW).status.map(|status| *status);
+    assert_eq!(held_at(&world, NOW + 3599), Plan::default(), "nothing new to say");
+    assert_eq!(told(&held_at(&world, NOW + 3600))["completed"], "False Refused");
+}
+
+#[test]
+fn time_spent_suspended_is_not_time_held_back() {
+    let mut world = World::of("{}");
+    world.execution.status = held_at(&world, NOW).status.map(|status| *status);
+    world.template = Template::Suspended;
+    world.execution.status = world.step_at(NOW + 10).status.map(|status| *status);
+    let told = told(&held_at(&world, NOW + 86_400));
+    assert_eq!((&told["completed"], &told["resources"]), (&json!("Unknown Queued"), &json!("False Queued")));
+}
+
+#[test]
+fn a_missing_or_foreign_task_set_is_doubted_where_it_would_end_the_run() {
+    let doubts = |world: &str| {
+        let world = World::of(world);
+        doubts_task_set(&world.execution, world.task_set.as_ref(), world.template)
+    };
+    let (running, queued) = (status("Running"), status("Queued"));
+    assert!(!doubts("{}") && !doubts(&format!("{{job: suspended, status: {queued}}}")), "it costs a request");
+    assert!(doubts(&format!("{{status: {running}}}")));
+    assert!(doubts("{spec: {cancelled: true}}"));
+    assert!(doubts("{job: gone}"));
+    assert!(doubts(&format!("{{status: {running}, taskSet: {{metadata: {{ownerReferences: []}}}}}}")));
+    assert!(!doubts(&format!("{{spec: {{cancelled: true}}, status: {running}, taskSet: {{}}}}")));
+    let ended = running.replace("status: 'Unknown', reason: Running", "status: 'True', reason: Succeeded");
+    assert_ne!(ended, running);
+    assert!(!doubts(&format!("{{spec: {{cancelled: true}}, status: {ended}}}")), "nothing can follow");
 }
 
 #[test]
@@ -403,6 +444,18 @@ fn what_a_pod_said_outlives_it() {
 }
 
 #[test]
+fn counts_never_step_back() {
+    let mut world = World::of(&format!(
+        "{{status: {}, taskSet: {{status: {{completedIndexes: '0', failedIndexes: '1'}}}}, pods: [{{index: 1, exit: 3}}]}}",
+        status("Running")
+    ));
+    world.execution.status = world.step().status.map(|status| *status);
+    world.task_set.as_mut().unwrap().status = Some(batchv1::JobStatus::default());
+    let now = world.step().status.map_or_else(|| world.execution.status.clone().unwrap(), |status| *status);
+    assert_eq!((now.succeeded_count, now.failed_count), (1, 1));
+}
+
+#[test]
 fn pods_of_an_earlier_task_set_do_not_count() {
     let mut world = World::of(&format!(
         "{{status: {}, taskSet: {{status: {{active: 1}}}}, pods: [{{index: 0, running: true}}]}}",
@@ -427,399 +480,4 @@ fn a_queue_may_hold_the_tasks_and_the_deadline_waits() {
     );
     let plan = World::of(&resumed).step_at(NOW + 86_400);
     assert_eq!(plan.wake.unwrap().to_string(), "2026-01-02T01:00:00Z", "from when it was resumed");
-}
-
-// --- The end ---
-
-const COMPLETE: &str = "conditions: [{type: SuccessCriteriaMet, status: 'True'}, {type: Complete, status: 'True'}], completionTime: '2026-01-01T00:00:20Z'";
-const FAILED: &str = "conditions: [{type: FailureTarget, status: 'True'}, {type: Failed, status: 'True', reason: FailedIndexes, lastTransitionTime: '2026-01-01T00:00:20Z'}]";
-
-#[test]
-fn succeeded_with_the_result_of_task_0() {
-    let plan = check(
-        &format!(
-            "{{status: {}, taskSet: {{status: {{completedIndexes: '0-2', {COMPLETE}}}}},
-               pods: [{{index: 0, exit: 0, message: done}}, {{index: 1, exit: 0, message: other}}, {{index: 2, exit: 0, attempt: 1}}]}}",
-            status("Running")
-        ),
-        "{resources: True Running, started: True Running, completed: True Succeeded, message: 3 tasks succeeded,
-          counts: '3 succeeded, 1 retried', result: done, notice: Normal Completed}",
-    );
-    assert_eq!(plan.status.unwrap().completion_time.unwrap().0.to_string(), "2026-01-01T00:00:20Z");
-}
-
-#[test]
-fn a_fast_success_was_started_too() {
-    check(
-        &format!("{{status: {}, taskSet: {{status: {{completedIndexes: '0-2', {COMPLETE}}}}}, pods: []}}", status("Starting")),
-        "{resources: True Running, started: True Running, completed: True Succeeded, message: 3 tasks succeeded,
-          counts: '3 succeeded', notice: Normal Completed}",
-    );
-}
-
-#[test]
-fn a_cache_that_lags_is_not_taken_for_the_truth() {
-    for (set, pods) in [
-        (format!("completedIndexes: '0-2', {COMPLETE}"), "[{index: 0, running: true}]"),
-        (
-            format!("completedIndexes: '0-1', failedIndexes: '2', {FAILED}"),
-            "[{index: 0, exit: 0}, {index: 2, running: true}]",
-        ),
-    ] {
-        let world = format!(
-            "{{fresh: false, status: {}, taskSet: {{status: {{{set}}}}}, pods: {pods}}}",
-            status("Running")
-        );
-        check(&world, "{lookAgain: true}");
-    }
-    let told_nothing = format!(
-        "{{fresh: false, status: {}, taskSet: {{status: {{completedIndexes: '0-2', {COMPLETE}}}}}, pods: [{{index: 0, exit: 0}}]}}",
-        status("Running")
-    );
-    assert!(!World::of(&told_nothing).step().look_again, "a task may have nothing to say");
-}
-
-#[test]
-fn non_zero_exit_code_of_the_first_failed_task() {
-    check(
-        &format!(
-            "{{status: {}, taskSet: {{status: {{completedIndexes: '0', failedIndexes: '1-2', {FAILED}}}}},
-               pods: [{{index: 0, exit: 0}}, {{index: 1, attempt: 0, exit: 9}}, {{index: 1, attempt: 1, exit: 3, message: \"first\\nlast words\\n\\n\"}}, {{index: 2, exit: 1}}]}}",
-            status("Running")
-        ),
-        "{resources: True Running, started: True Running, completed: False NonZeroExitCode,
-          message: 'task 1 failed after 2 attempts: exit code 3: last words (2 of 3 tasks failed)',
-          counts: '1 succeeded, 2 failed, 1 retried', notice: Warning Failed}",
-    );
-}
-
-#[test]
-fn the_cause_is_told_in_words() {
-    for (pod, words) in [
-        ("exit: 1", "exit code 1"),
-        ("exit: 137, signal: 9", "signal 9"),
-        ("exit: 137, reason: OOMKilled", "exit code 137 (OOMKilled)"),
-        ("pod: Evicted, podMessage: low on memory", "Evicted: low on memory"),
-        ("pod: CommandRequired, podMessage: no command", "CommandRequired: no command"),
-    ] {
-        let world = format!(
-            "{{spec: {{template: {{spec: {{taskCount: 1}}}}}}, status: {}, taskSet: {{status: {{failedIndexes: '0', {FAILED}}}}}, pods: [{{index: 0, {pod}}}]}}",
-            status("Running")
-        );
-        let plan = World::of(&world).step();
-        assert_eq!(told(&plan)["message"], format!("task 0 failed after 1 attempt: {words}"));
-    }
-}
-
-#[test]
-fn task_timeout_is_told_from_a_failure() {
-    check(
-        &format!(
-            "{{status: {}, taskSet: {{status: {{completedIndexes: '1,2', failedIndexes: '0', {FAILED}}}}},
-               pods: [{{index: 0, attempt: 3, exit: 143, pod: DeadlineExceeded, podMessage: was active too long}}]}}",
-            status("Running")
-        ),
-        "{resources: True Running, started: True Running, completed: False TaskTimeout,
-          message: 'task 0 failed after 4 attempts: ran into its timeout of 30 s',
-          counts: '2 succeeded, 1 failed, 1 retried', notice: Warning Failed}",
-    );
-}
-
-#[test]
-fn a_disrupted_attempt_is_not_how_a_task_ended() {
-    let world = format!(
-        "{{spec: {{template: {{spec: {{taskCount: 1}}}}}}, status: {}, taskSet: {{status: {{failedIndexes: '0', {FAILED}}}}},
-           pods: [{{index: 0, exit: 7}}, {{index: 0, attempt: 1, exit: 143, disrupted: true}}]}}",
-        status("Running")
-    );
-    let plan = World::of(&world).step();
-    assert_eq!(told(&plan)["message"], "task 0 failed after 1 attempt: exit code 7");
-}
-
-#[test]
-fn job_lost_when_the_task_set_vanishes_or_somebody_ends_it() {
-    for reason in ["Starting", "Running"] {
-        let plan = World::of(&format!("{{status: {}}}", status(reason))).step();
-        assert_eq!(told(&plan)["completed"], "False JobLost");
-        assert_eq!(told(&plan)["message"], "the batch/v1 Job was deleted by somebody else");
-    }
-    let replaced =
-        format!("{{status: {}, taskSet: {{metadata: {{ownerReferences: []}}}}}}", status("Running"));
-    assert_eq!(told(&World::of(&replaced).step())["completed"], "False JobLost");
-    let ended = format!(
-        "{{status: {}, taskSet: {{status: {{completedIndexes: '0', conditions: [{{type: Failed, status: 'True', reason: DeadlineExceeded, message: too long}}]}}}}}}",
-        status("Running")
-    );
-    let plan = World::of(&ended).step();
-    assert_eq!(
-        told(&plan)["message"],
-        "the batch/v1 Job was ended by somebody else: DeadlineExceeded: too long"
-    );
-    assert_eq!(told(&plan)["counts"], "1 succeeded, 2 cancelled");
-}
-
-#[test]
-fn a_run_that_has_ended_never_changes() {
-    let ended = World::of(&format!(
-        "{{status: {}, taskSet: {{status: {{completedIndexes: '0-2', {COMPLETE}}}}}, pods: []}}",
-        status("Running")
-    ));
-    let status = ended.step().status;
-    for world in
-        ["{}", "{spec: {cancelled: true}}", "{taskSet: {status: {failedIndexes: '0-2'}}}", "{job: gone}"]
-    {
-        let mut world = World::of(world);
-        world.execution.status = status.as_deref().cloned();
-        assert_eq!(world.step(), Plan::default());
-    }
-}
-
-// --- The start deadline ---
-
-#[test]
-fn past_the_start_deadline_the_run_ends_with_the_pods_reason() {
-    for (pod, reason, words) in [
-        (
-            "waiting: ImagePullBackOff, message: no such image",
-            "ImagePullFailed",
-            "ImagePullBackOff: no such image",
-        ),
-        ("waiting: InvalidImageName", "ImagePullFailed", "InvalidImageName"),
-        (
-            "waiting: CreateContainerConfigError, message: secret not found",
-            "ContainerConfigFailed",
-            "CreateContainerConfigError: secret not found",
-        ),
-        ("unschedulable: 0/3 nodes are available", "Unschedulable", "Unschedulable: 0/3 nodes are available"),
-        ("waiting: ContainerCreating", "StartDeadlineExceeded", "its Pods did not say what they wait for"),
-    ] {
-        let world = format!(
-            "{{spec: {{template: {{spec: {{startDeadlineSeconds: 600}}}}}}, status: {}, taskSet: {{status: {{active: 3}}}}, pods: [{{index: 0, {pod}}}]}}",
-            status("Starting")
-        );
-        let message = format!("no task started within 600 s: {words}");
-        check(
-            &world,
-            &format!(
-                "{{stop: '{reason} {message}', resources: False {reason}, started: False {reason}, completed: False {reason},
-                  message: '{message}', counts: 3 cancelled, notice: Warning Failed}}"
-            ),
-        );
-        assert_eq!(World::of(&world).step_at(NOW - 1).stop, None, "not a second early");
-    }
-}
-
-#[test]
-fn a_crash_after_the_stop_keeps_its_reason() {
-    check(
-        &format!(
-            "{{status: {}, taskSet: {{metadata: {{annotations: {{run.kakehi.dev/stopped: ImagePullFailed no image}}}}, spec: {{suspend: true}}}}, pods: []}}",
-            status("Starting")
-        ),
-        "{resources: False ImagePullFailed, started: False ImagePullFailed, completed: False ImagePullFailed, message: no image,
-          counts: 3 cancelled, notice: Warning Failed}",
-    );
-}
-
-#[test]
-fn a_run_that_started_has_no_start_deadline() {
-    let world = format!(
-        "{{status: {}, taskSet: {{status: {{active: 1}}}}, pods: [{{index: 0, attempt: 1, waiting: ErrImagePull}}]}}",
-        status("Running")
-    );
-    let plan = World::of(&world).step_at(NOW + 1_000_000);
-    assert_eq!((plan.stop, plan.wake), (None, None));
-}
-
-// --- Cancelling ---
-
-#[test]
-fn cancelled_before_there_were_tasks_ends_at_once() {
-    for world in [
-        "{spec: {cancelled: true}}",
-        "{spec: {cancelled: true}, job: suspended}",
-        "{spec: {cancelled: true}, job: gone}",
-    ] {
-        check(
-            world,
-            "{resources: False Cancelled, started: False Cancelled, completed: False Cancelled,
-              message: cancelled on request, counts: 3 cancelled, notice: Normal Cancelled}",
-        );
-    }
-}
-
-#[test]
-fn cancelling_stops_the_tasks_and_waits_for_them() {
-    let world = |annotation: &str, set: &str| {
-        format!(
-            "{{spec: {{cancelled: true}}, status: {}, taskSet: {{metadata: {{annotations: {annotation}}}, {set}}},
-               pods: [{{index: 0, exit: 0, message: one}}, {{index: 1, running: true}}]}}",
-            status("Running")
-        )
-    };
-    let stopping = "resources: True Running, started: True Running, completed: Unknown Cancelling, message: the tasks are being stopped";
-    check(
-        &world("{}", "status: {active: 2, completedIndexes: '0'}"),
-        &format!(
-            "{{stop: Cancelled cancelled on request, {stopping}, counts: '1 running, 1 succeeded', result: one}}"
-        ),
-    );
-    let ours = "{run.kakehi.dev/stopped: Cancelled cancelled on request}";
-    for quiet_not_yet in [
-        "status: {completedIndexes: '0'}",
-        "status: {active: 1, completedIndexes: '0', conditions: [{type: Suspended, status: 'True'}]}",
-        "status: {terminating: 1, completedIndexes: '0', conditions: [{type: Suspended, status: 'True'}]}",
-    ] {
-        let plan = World::of(&world(ours, &format!("spec: {{suspend: true}}, {quiet_not_yet}"))).step();
-        assert_eq!(told(&plan)["completed"], "Unknown Cancelling", "{quiet_not_yet}");
-        assert_eq!(plan.stop, None, "it is stopped already");
-    }
-    check(
-        &world(ours, "spec: {suspend: true}, status: {completedIndexes: '0', conditions: [{type: Suspended, status: 'True'}]}"),
-        "{resources: True Running, started: True Running, completed: False Cancelled,
-          message: 'cancelled on request: of 3 tasks 1 succeeded and 0 failed', counts: '1 succeeded, 2 cancelled', result: one, notice: Normal Cancelled}",
-    );
-}
-
-#[test]
-fn a_cancelled_run_never_resumes() {
-    let resumed = format!(
-        "{{spec: {{cancelled: true}}, status: {}, taskSet: {{metadata: {{annotations: {{run.kakehi.dev/stopped: Cancelled x}}}}, spec: {{suspend: false}}, status: {{active: 3}}}}}}",
-        status("Cancelling")
-    );
-    assert!(World::of(&resumed).step().stop.is_some(), "somebody resumed it: it is stopped again");
-}
-
-#[test]
-fn a_queue_that_holds_the_tasks_does_not_keep_them_from_being_cancelled() {
-    let held = format!(
-        "{{spec: {{cancelled: true}}, status: {}, taskSet: {{spec: {{suspend: true}}, status: {{conditions: [{{type: Suspended, status: 'True'}}]}}}}}}",
-        status("Starting")
-    );
-    assert!(World::of(&held).step().stop.is_some(), "the stop must be ours, else the queue lifts it");
-}
-
-#[test]
-fn completion_wins_the_race_against_cancel() {
-    for (set, wanted) in [
-        (format!("completedIndexes: '0-2', {COMPLETE}"), "True Succeeded"),
-        (format!("failedIndexes: '0', {FAILED}"), "False NonZeroExitCode"),
-        (
-            "completedIndexes: '0-2', conditions: [{type: Suspended, status: 'True'}]".to_owned(),
-            "True Succeeded",
-        ),
-    ] {
-        let world = format!(
-            "{{spec: {{cancelled: true}}, status: {}, taskSet: {{metadata: {{annotations: {{run.kakehi.dev/stopped: Cancelled x}}}}, spec: {{suspend: true}}, status: {{{set}}}}},
-               pods: [{{index: 0, exit: 1}}]}}",
-            status("Cancelling")
-        );
-        assert_eq!(told(&World::of(&world).step())["completed"], wanted);
-    }
-}
-
-#[test]
-fn a_task_set_that_is_deleted_while_cancelling_leaves_a_cancelled_run() {
-    let world = format!("{{spec: {{cancelled: true}}, status: {}}}", status("Cancelling"));
-    assert_eq!(told(&World::of(&world).step())["completed"], "False Cancelled");
-}
-
-// --- Whatever happens ---
-
-#[test]
-fn the_status_is_a_fixed_point() {
-    for world in [
-        format!(
-            "{{status: {}, taskSet: {{status: {{active: 3}}}}, pods: [{{index: 0, waiting: ErrImagePull}}]}}",
-            status("Starting")
-        ),
-        format!(
-            "{{status: {}, taskSet: {{status: {{active: 3, failedIndexes: '2'}}}}, pods: [{{index: 0, running: true}}]}}",
-            status("Running")
-        ),
-        format!(
-            "{{spec: {{cancelled: true}}, status: {}, taskSet: {{status: {{active: 3}}}}}}",
-            status("Running")
-        ),
-    ] {
-        let mut world = World::of(&world);
-        let first = world.step();
-        world.execution.status = first.status.map(|status| *status);
-        let again = world.step_at(NOW + 60);
-        assert_eq!(again.status, None, "nothing changed, so nothing is written");
-    }
-}
-
-fn any_world() -> impl Strategy<Value = String> {
-    let indexes = prop::sample::select(vec!["''", "'0'", "'0-2'", "'1'", "'2'", "'0,2'", "'9'"]);
-    let ends =
-        prop::sample::select(vec!["", COMPLETE, FAILED, "conditions: [{type: Suspended, status: 'True'}]"]);
-    let phases = prop::sample::select(vec!["Pending", "Queued", "Starting", "Running", "Cancelling"]);
-    let pod = (
-        0..3i32,
-        0..3i32,
-        prop::sample::select(vec![
-            "running: true",
-            "exit: 0",
-            "exit: 1",
-            "waiting: ErrImagePull",
-            "pod: DeadlineExceeded",
-        ]),
-    );
-    let pods = prop::collection::vec(
-        pod.prop_map(|(index, attempt, how)| format!("{{index: {index}, attempt: {attempt}, {how}}}")),
-        0..6,
-    );
-    let job = prop::sample::select(vec!["", "job: suspended,", "job: gone,"]);
-    (indexes.clone(), indexes, ends, phases, pods, any::<(bool, bool, bool, bool)>(), job).prop_map(
-        |(done, failed, end, phase, pods, (cancelled, there, suspend, fresh), job)| {
-            let set = format!("taskSet: {{spec: {{suspend: {suspend}}}, status: {{completedIndexes: {done}, failedIndexes: {failed}, {end}}}}},");
-            format!(
-                "{{{job} fresh: {fresh}, spec: {{cancelled: {cancelled}}}, status: {}, {} pods: [{}]}}",
-                status(phase),
-                if there { set.as_str() } else { "" },
-                pods.join(", ")
-            )
-        },
-    )
-}
-
-proptest! {
-    #[test]
-    fn counts_never_exceed_the_tasks_and_an_end_is_whole(world in any_world()) {
-        let world = World::of(&world);
-        let plan = world.step();
-        if let Some(status) = &plan.status {
-            let done = status.succeeded_count + status.failed_count + status.cancelled_count;
-            prop_assert!(done + status.running_count <= 3, "{:?}", status);
-            prop_assert!(status.retried_count <= 3);
-            let terminal = condition(&status.conditions, CONDITION_COMPLETED).unwrap().status != "Unknown";
-            if terminal {
-                prop_assert_eq!((done, status.running_count), (3, 0));
-                prop_assert!(status.conditions.iter().all(|condition| condition.status != "Unknown"));
-                prop_assert!(status.completion_time.is_some());
-            }
-        }
-    }
-
-    #[test]
-    fn planning_again_settles(world in any_world()) {
-        let mut world = World::of(&world);
-        world.fresh = true;
-        let first = world.step();
-        if let Some(status) = first.status.clone() {
-            world.execution.status = Some(*status);
-            if let Some(tasks) = first.create {
-                let mut made = tasks.task_set;
-                made.metadata.uid = Some("b1".into());
-                world.task_set = Some(made);
-            }
-            let again = world.step();
-            prop_assert!(again.create.is_none());
-            if again.status.is_some() {
-                world.execution.status = again.status.map(|status| *status);
-                prop_assert_eq!(world.step().status, None);
-            }
-        }
-    }
 }

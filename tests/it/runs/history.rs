@@ -52,10 +52,18 @@ async fn a_job_counts_its_runs() {
         "2026-01-01T00:00:00Z".len()
     );
     ops::delete::<Execution>(&house.client, NAMESPACE, &last).await.unwrap();
-    job_status(&house, "counts", "it forgets one", |status| {
+    let status = job_status(&house, "counts", "it forgets one", |status| {
         status["executionCount"] == 2 && status["runningCount"] == 0
     })
     .await;
+    assert!(status["latestCreatedExecution"]["completionTimestamp"].is_string());
+    for run in house.api::<Execution>().list(&ListParams::default()).await.unwrap().items {
+        ops::delete::<Execution>(&house.client, NAMESPACE, run.metadata.name.as_deref().unwrap())
+            .await
+            .unwrap();
+    }
+    let status = job_status(&house, "counts", "it forgets all", |status| status["executionCount"] == 0).await;
+    assert_eq!(status.get("latestCreatedExecution"), None, "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
