@@ -12,10 +12,11 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::local::runner::backoff::Backoff;
+use crate::local::runner::collect::collect;
 use crate::local::runner::context::Context;
 use crate::local::runner::directory::PodDirectory;
 use crate::local::runner::materialise;
@@ -44,6 +45,9 @@ pub(super) struct Dispatcher {
     seen: HashMap<String, watch::Sender<Seen>>,
     bindings: JoinSet<(String, Result<(), kube::Error>)>,
     cleanings: JoinSet<()>,
+    collections: JoinSet<()>,
+    /// The tasks that end Pods which were never bound, until the Pods are gone.
+    collecting: HashMap<String, AbortHandle>,
     /// Pods whose directories nobody needs any more.
     dirt: Vec<String>,
     /// Pods that had a directory at the start, until the first complete list tells which of them still exist.
@@ -64,6 +68,8 @@ impl Dispatcher {
             seen: HashMap::new(),
             bindings: JoinSet::new(),
             cleanings: JoinSet::new(),
+            collections: JoinSet::new(),
+            collecting: HashMap::new(),
             dirt: Vec::new(),
             kept,
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
@@ -90,13 +96,15 @@ impl Dispatcher {
                 Some(done) = self.workers.join_next_with_id() => self.joined(done),
                 Some(Ok((uid, answer))) = self.bindings.join_next() => self.bound(&uid, answer),
                 Some(_) = self.cleanings.join_next() => {}
+                Some(_) = self.collections.join_next() => {}
                 () = until(paused), if paused.is_some() => self.paused = None,
                 () = shutdown.cancelled(), if !shutdown.is_cancelled() => {}
                 else => break,
             }
         }
-        // Directories are removed whole or at the next start; bindings under way are found again by the watch.
+        // Directories are removed whole or at the next start; what else is under way is found again by the watch.
         self.bindings.shutdown().await;
+        self.collections.shutdown().await;
         while self.cleanings.join_next().await.is_some() {}
     }
 
@@ -173,7 +181,18 @@ impl Dispatcher {
                     seen.send_modify(|seen| seen.gone = true);
                 }
             }
-            Command::Clean(uid) => self.dirt.push(uid),
+            Command::Clean(uid) => {
+                if let Some(collection) = self.collecting.remove(&uid) {
+                    collection.abort();
+                }
+                self.dirt.push(uid);
+            }
+            Command::Collect(pod) => {
+                let uid = pod.metadata.uid.clone().unwrap_or_default();
+                let context = self.context.clone();
+                let task = self.collections.spawn(async move { collect(&context, &pod).await });
+                self.collecting.insert(uid, task);
+            }
         }
     }
 

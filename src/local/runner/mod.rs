@@ -26,6 +26,7 @@
 //! and the rest fail as disrupted (`DisruptionTarget`), which a Job may ignore. See `records` for the order of writing.
 
 mod backoff;
+mod collect;
 mod context;
 mod directory;
 mod dispatch;

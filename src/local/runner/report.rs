@@ -111,7 +111,8 @@ impl Reporter<'_> {
         }
     }
 
-    async fn patch(&self, patch: &Patch<Value>) -> Result<(), kube::Error> {
+    /// Writes a status once.
+    pub(super) async fn patch(&self, patch: &Patch<Value>) -> Result<(), kube::Error> {
         let permit = self.context.writes.acquire().await;
         let answer = self.api().patch_status(self.names().1, &PatchParams::default(), patch).await;
         drop(permit);
@@ -160,7 +161,7 @@ impl Reporter<'_> {
         Api::namespaced(self.context.client.clone(), self.names().0)
     }
 
-    fn names(&self) -> (&str, &str) {
+    pub(super) fn names(&self) -> (&str, &str) {
         let metadata = &self.pod.metadata;
         (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
     }

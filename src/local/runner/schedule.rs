@@ -28,6 +28,8 @@ pub(super) enum Command {
     Vanish(String),
     /// The object is gone and nothing runs: remove what is kept of it.
     Clean(String),
+    /// End a Pod that was deleted before it was bound.
+    Collect(Arc<Pod>),
 }
 
 #[derive(Debug)]
@@ -40,6 +42,8 @@ enum Entry {
     Active { gone: bool },
     /// Its end was reported.
     Finished,
+    /// Deleted before it was bound: its end is being reported.
+    Collected,
 }
 
 /// What a Pod waits for.
@@ -96,10 +100,7 @@ impl Schedule {
             seen.insert(uid.clone());
         }
         match pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty()) {
-            None => {
-                self.unbound(uid, &pod);
-                None
-            }
+            None => self.unbound(uid, pod),
             Some(name) if name == self.node => self.ours(uid, pod),
             Some(_) => {
                 // Somebody else was faster.
@@ -109,14 +110,33 @@ impl Schedule {
         }
     }
 
-    fn unbound(&mut self, uid: String, pod: &Pod) {
-        if !may_be_bound(pod) {
+    fn unbound(&mut self, uid: String, pod: Arc<Pod>) -> Option<Command> {
+        if pod.metadata.deletion_timestamp.is_some() && !is_terminal(&pod) {
+            return self.collect(uid, pod);
+        }
+        if !may_be_bound(&pod) {
             if matches!(self.entries.get(&uid), Some(Entry::Waiting { .. })) {
                 self.forget(&uid);
             }
         } else if !self.entries.contains_key(&uid) {
-            let turn = self.turn(pod);
-            self.enqueue(uid, turn, Waiting::Bind(names(pod)));
+            let turn = self.turn(&pod);
+            self.enqueue(uid, turn, Waiting::Bind(names(&pod)));
+        }
+        None
+    }
+
+    /// A finalizer holds a deleted Pod that no node has and, as a deleted Pod is never bound, none will: nobody else makes it end. Whose
+    /// scheduler it was waiting for does not matter any more.
+    fn collect(&mut self, uid: String, pod: Arc<Pod>) -> Option<Command> {
+        match self.entries.get(&uid) {
+            // Under way, or an old state of a Pod that was bound.
+            Some(Entry::Collected | Entry::Active { .. } | Entry::Finished) => None,
+            // A binding that is still under way is refused.
+            Some(Entry::Waiting { .. } | Entry::Binding { .. }) | None => {
+                self.forget(&uid);
+                self.entries.insert(uid, Entry::Collected);
+                Some(Command::Collect(pod))
+            }
         }
     }
 
@@ -219,7 +239,7 @@ impl Schedule {
         match self.entries.remove(uid) {
             Some(Entry::Waiting { turn, .. }) => drop(self.queue.remove(&turn)),
             Some(Entry::Binding { .. } | Entry::Active { .. }) => self.used -= 1,
-            Some(Entry::Finished) | None => {}
+            Some(Entry::Finished | Entry::Collected) | None => {}
         }
     }
 }
@@ -233,7 +253,7 @@ fn may_be_bound(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
     let scheduler = spec.scheduler_name.as_deref().unwrap_or(SCHEDULER);
     let gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
-    scheduler == SCHEDULER && !gated && pod.metadata.deletion_timestamp.is_none() && !is_terminal(pod)
+    scheduler == SCHEDULER && !gated && !is_terminal(pod)
 }
 
 fn is_terminal(pod: &Pod) -> bool {
@@ -265,6 +285,12 @@ mod tests {
 
     fn bound(uid: &str, second: u32) -> Arc<Pod> {
         pod(uid, second, ["", "nodeName: laptop", "phase: Pending"])
+    }
+
+    /// Deleted, not bound, and held by a finalizer.
+    fn deleted(uid: &str) -> Arc<Pod> {
+        let metadata = "deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 0";
+        pod(uid, 1, [metadata, "", "phase: Pending"])
     }
 
     fn schedule(max: usize) -> Schedule {
@@ -310,8 +336,8 @@ mod tests {
             ("scheduler", ["", "schedulerName: other", ""]),
             ("node", ["", "nodeName: other", ""]),
             ("gate", ["", "schedulingGates: [{name: g}]", ""]),
-            ("deleted", ["deletionTimestamp: '2026-01-01T00:00:00Z'", "", ""]),
             ("done", ["", "", "phase: Failed"]),
+            ("deleted", ["deletionTimestamp: '2026-01-01T00:00:00Z'", "", "phase: Failed"]),
         ] {
             assert_eq!(schedule.applied(pod(name, 1, parts)), None, "{name}");
         }
@@ -323,11 +349,35 @@ mod tests {
         let mut schedule = schedule(9);
         schedule.applied(pod("a", 1, ["", "schedulingGates: [{name: g}]", ""]));
         schedule.applied(pending("a", 1));
-        schedule.applied(pod("a", 1, ["deletionTimestamp: '2026-01-01T00:00:00Z'", "", ""]));
+        assert!(matches!(schedule.applied(deleted("a")), Some(Command::Collect(_))));
         assert_eq!(schedule.next(), None);
         schedule.applied(pending("b", 1));
         assert_eq!(schedule.deleted("b"), Some(Command::Clean("b".to_owned())));
         assert_eq!(schedule.next(), None);
+    }
+
+    #[test]
+    fn a_pod_deleted_before_it_was_bound_is_ended_once() {
+        let mut schedule = schedule(1);
+        assert_eq!(schedule.applied(deleted("a")), Some(Command::Collect(deleted("a"))));
+        assert_eq!(schedule.applied(deleted("a")), None, "it is under way");
+        assert_eq!(schedule.deleted("a"), Some(Command::Clean("a".to_owned())));
+        let elsewhere =
+            pod("b", 1, ["deletionTimestamp: '2026-01-01T00:00:00Z'", "schedulerName: other", ""]);
+        assert_eq!(schedule.applied(elsewhere.clone()), Some(Command::Collect(elsewhere)));
+    }
+
+    #[test]
+    fn a_pod_deleted_while_it_is_bound_gives_its_place_back() {
+        let mut schedule = schedule(1);
+        schedule.applied(pending("a", 1));
+        schedule.applied(pending("b", 2));
+        assert_eq!(binds(&mut schedule), ["a"]);
+        assert!(matches!(schedule.applied(deleted("a")), Some(Command::Collect(_))));
+        assert_eq!(binds(&mut schedule), ["b"]);
+        schedule.not_bound("a", false);
+        schedule.not_bound("a", true);
+        assert_eq!(schedule.next(), None, "the refused binding changes nothing");
     }
 
     #[test]

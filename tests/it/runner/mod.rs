@@ -1,6 +1,7 @@
 //! Pods as processes: a runner over the API of local mode, seen through a client only.
 
 mod ends;
+mod jobs;
 mod logs;
 mod restart;
 mod scale;

@@ -1,8 +1,9 @@
 //! Reads a log while it is being written: from a place near its end, through rotations, until the container ends.
 
 use std::collections::VecDeque;
-use std::fs::File as StdFile;
+use std::fs::{File as StdFile, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -30,7 +31,7 @@ pub(in crate::local::runner) struct LogReader {
     path: PathBuf,
     /// The files still to be read, oldest first; the last may still grow.
     files: VecDeque<File>,
-    /// The generation of the last file.
+    /// The generation up to which files were looked for. The last file may be newer: a rotation is announced after it was done.
     generation: u64,
     live: Option<watch::Receiver<Progress>>,
     follow: bool,
@@ -43,17 +44,11 @@ pub(in crate::local::runner) struct LogReader {
 impl LogReader {
     /// Opens a log. A log that does not exist is empty.
     pub(in crate::local::runner) async fn open(source: LogSource, options: &LogOptions) -> io::Result<Self> {
-        let LogSource { path, mut live } = source;
-        let (files, generation) = loop {
-            let before = live.as_mut().map(|live| live.borrow_and_update().generation);
-            let (wanted, tail) = (path.clone(), options.tail);
-            let files = blocking(move || open_files(&wanted, tail)).await?;
-            let after = live.as_ref().map(|live| live.borrow().generation);
-            // A rotation in between may have hidden a file. Each takes megabytes of output, so the second look mostly holds.
-            if before == after {
-                break (files, after.unwrap_or_default());
-            }
-        };
+        let LogSource { path, live } = source;
+        // Taken before: files that are newer than this are recognised when their generation is announced.
+        let generation = live.as_ref().map(|live| live.borrow().generation).unwrap_or_default();
+        let (wanted, tail) = (path.clone(), options.tail);
+        let files = blocking(move || open_files(&wanted, tail)).await?;
         Ok(Self {
             path,
             files,
@@ -118,14 +113,31 @@ impl LogReader {
         self.carry.extend_from_slice(rest);
     }
 
-    /// Moves on to the files that replaced the one that was read to its end.
+    /// Moves on to the files that replaced the one that was read to its end, if any did.
+    ///
+    /// Which files are new is told by the files themselves: one that is open here keeps its identity under every name, and the writer may
+    /// be ahead of what it announced.
     async fn catch_up(&mut self, generation: u64) -> io::Result<()> {
-        self.files.clear();
-        // A reader that fell behind by more than one rotation finds the older of the two files new to it as well.
-        if generation - self.generation > 1 {
-            self.files.extend(open(rotated(&self.path)).await?);
+        let last = match self.files.back() {
+            Some(file) => Some(identity(&file.metadata().await?)),
+            None => None,
+        };
+        let path = self.path.clone();
+        let newer = blocking(move || {
+            let mut newer = Vec::new();
+            for file in open_pair(&path)?.into_iter().flatten() {
+                if Some(identity(&file.metadata()?)) == last {
+                    newer.clear();
+                } else {
+                    newer.push(File::from_std(file));
+                }
+            }
+            Ok(newer)
+        });
+        let newer = newer.await?;
+        if !newer.is_empty() {
+            self.files = newer.into();
         }
-        self.files.extend(open(self.path.clone()).await?);
         self.generation = generation;
         Ok(())
     }
@@ -135,8 +147,26 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-async fn open(path: PathBuf) -> io::Result<Option<File>> {
-    blocking(move || open_if_there(&path)).await.map(|file| file.map(File::from_std))
+/// What a file is known by while it is open, whatever its name: device and number.
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// Opens the rotated and the current file such that nothing was written between the two. Either may be missing.
+fn open_pair(path: &Path) -> io::Result<[Option<StdFile>; 2]> {
+    let older = rotated(path);
+    let known = |file: &Option<StdFile>| match file {
+        Some(file) => file.metadata().map(|metadata| Some(identity(&metadata))),
+        None => Ok(None),
+    };
+    loop {
+        let pair = [open_if_there(&older)?, open_if_there(path)?];
+        // A rotation in between would have hidden a file, and replaced the rotated one. Each takes megabytes of output, so the
+        // second look mostly holds.
+        if known(&pair[0])? == known(&open_if_there(&older)?)? {
+            return Ok(pair);
+        }
+    }
 }
 
 fn open_if_there(path: &Path) -> io::Result<Option<StdFile>> {
@@ -151,8 +181,7 @@ fn open_if_there(path: &Path) -> io::Result<Option<StdFile>> {
 fn open_files(path: &Path, tail: Option<u64>) -> io::Result<VecDeque<File>> {
     let mut files = VecDeque::new();
     let mut wanted = tail;
-    for path in [path.to_owned(), rotated(path)] {
-        let Some(mut file) = open_if_there(&path)? else { continue };
+    for mut file in open_pair(path)?.into_iter().rev().flatten() {
         if let Some(left) = &mut wanted {
             *left -= seek_to_tail(&mut file, *left)?;
         }
@@ -294,6 +323,41 @@ mod tests {
         };
         tokio::join!(observe, writer.copy(pipe, &b""[..]));
         assert!(reader.generation > 3);
+    }
+
+    #[tokio::test]
+    async fn rotations_that_are_announced_late_neither_repeat_nor_hide_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.log");
+        let entry = |text: &str| format!("2026-01-01T00:00:01Z stdout F {text}\n");
+        let write = |text: &str| std::fs::write(&path, entry(text)).unwrap();
+        let rotate = || std::fs::rename(&path, rotated(&path)).unwrap();
+        let writer = watch::Sender::new(Progress::default());
+        let announce = |generation| writer.send_modify(|progress| progress.generation = generation);
+        write("a");
+        let follow = LogOptions { follow: true, ..LogOptions::default() };
+        let source = LogSource { path: path.clone(), live: Some(writer.subscribe()) };
+        let mut reader = LogReader::open(source.clone(), &follow).await.unwrap();
+        assert_eq!(reader.next().await.unwrap().unwrap(), "a\n");
+        rotate();
+        write("b");
+        rotate();
+        write("c");
+        announce(1);
+        assert_eq!(reader.next().await.unwrap().unwrap(), "b\n");
+        assert_eq!(reader.next().await.unwrap().unwrap(), "c\n");
+        // In the middle of a rotation there is no current file.
+        announce(2);
+        rotate();
+        let mut late = LogReader::open(source, &follow).await.unwrap();
+        assert_eq!(late.next().await.unwrap().unwrap(), "c\n");
+        write("d");
+        announce(3);
+        writer.send_modify(|progress| progress.ended = true);
+        for reader in [&mut reader, &mut late] {
+            assert_eq!(reader.next().await.unwrap().unwrap(), "d\n");
+            assert_eq!(reader.next().await.unwrap(), None);
+        }
     }
 
     #[tokio::test]

@@ -49,7 +49,7 @@ impl StartError {
     }
 }
 
-/// A running process and its group.
+/// A running process and its group. Dropped before its end was seen, it takes the whole group with it.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
@@ -130,6 +130,15 @@ impl Process {
             && error != nix::errno::Errno::ESRCH
         {
             tracing::warn!(pid = self.pid, %signal, error = &error as &dyn std::error::Error, "signal not sent");
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The number is known as long as the process was not waited for, and as long it is nobody else's.
+        if self.child.id().is_some() {
+            self.signal(Signal::SIGKILL);
         }
     }
 }
@@ -274,6 +283,21 @@ mod tests {
         };
         let (status, ()) = tokio::join!(process.wait(&mut stop), shorten);
         assert_eq!(code(status.unwrap()), (137, Some(9)));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_nobody_waits_for_takes_its_group_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "sleep 1000 & echo up; wait";
+        let mut process = Process::start(&launch(&["sh", "-c", script]), dir.path()).unwrap();
+        let (mut stdout, _stderr) = process.outputs().unwrap();
+        let mut up = [0; 3];
+        stdout.read_exact(&mut up).await.unwrap();
+        drop(process);
+        // The child in the background holds the pipe open as long as it lives.
+        let mut rest = String::new();
+        let read = tokio::time::timeout(Duration::from_secs(30), stdout.read_to_string(&mut rest));
+        read.await.expect("the child is gone").unwrap();
     }
 
     #[tokio::test]

@@ -32,6 +32,8 @@ enum Happening {
     Deleted(usize),
     /// The kubelet ends a pod that is being deleted.
     Stopped(usize),
+    /// The pod garbage collector ends a pod that was deleted before a node had it.
+    Collected(usize),
     Parallelism(i32),
     Suspend(bool),
     /// Time passes.
@@ -48,6 +50,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (0_usize..6).prop_map(Happening::Disrupted),
         2 => (0_usize..6).prop_map(Happening::Deleted),
         4 => (0_usize..6).prop_map(Happening::Stopped),
+        2 => (0_usize..6).prop_map(Happening::Collected),
         1 => (0_i32..4).prop_map(Happening::Parallelism),
         1 => any::<bool>().prop_map(Happening::Suspend),
         4 => (1_i64..9).prop_map(Happening::Seconds),
@@ -127,11 +130,10 @@ impl World {
                 }
             }
             Happening::Stopped(number) => {
-                let uid = pick(&self.pods, number, &|pod| pod.terminating());
-                self.ends(uid.clone(), Phase::Failed, false);
-                if let Some(uid) = uid {
-                    self.vanish(&uid);
-                }
+                self.stops(pick(&self.pods, number, &|pod| pod.terminating() && pod.scheduled), false);
+            }
+            Happening::Collected(number) => {
+                self.stops(pick(&self.pods, number, &|pod| pod.terminating() && !pod.scheduled), true);
             }
             Happening::Parallelism(parallelism) => spec.parallelism = Some(parallelism),
             Happening::Suspend(suspend) => spec.suspend = Some(suspend),
@@ -159,6 +161,13 @@ impl World {
             } else {
                 self.failures.insert(uid)
             };
+        }
+    }
+
+    fn stops(&mut self, uid: Option<String>, disrupted: bool) {
+        self.ends(uid.clone(), Phase::Failed, disrupted);
+        if let Some(uid) = uid {
+            self.vanish(&uid);
         }
     }
 
@@ -331,6 +340,7 @@ impl World {
             }
             self.happens(Happening::Runs(0));
             self.happens(Happening::Stopped(0));
+            self.happens(Happening::Collected(0));
             self.happens(Happening::Succeeds(0));
             self.happens(Happening::Seconds(8));
         }
