@@ -44,6 +44,17 @@ pub(super) fn set(object: &mut Value, field: &str, value: Option<Value>) {
     }
 }
 
+/// Removes lists that the API server does not store when they are empty. Pruning does so to what a client sends; this
+/// is for what merging left behind.
+pub(super) fn omit_empty(object: &mut Value) {
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    for field in ["finalizers", "ownerReferences"] {
+        if metadata.get(field).and_then(Value::as_array).is_some_and(Vec::is_empty) {
+            metadata.remove(field);
+        }
+    }
+}
+
 /// Takes a field of `metadata` from another object, or removes it where that has none.
 pub(super) fn inherit(object: &mut Value, from: &Value, field: &str) {
     set(object, field, from.pointer("/metadata").and_then(|metadata| metadata.get(field)).cloned());
@@ -130,6 +141,17 @@ mod tests {
         other["metadata"]["labels"] = json!({"a": "b"});
         assert!(differ(&old, &other));
         assert!(differ(&other, &old));
+    }
+
+    #[test]
+    fn empty_lists_of_finalizers_and_owners_are_no_fields() {
+        let mut object = json!({"metadata": {"finalizers": [], "ownerReferences": []}, "finalizers": []});
+        omit_empty(&mut object);
+        assert_eq!(object, json!({"metadata": {}, "finalizers": []}));
+        let full = json!({"metadata": {"finalizers": ["a/b"], "ownerReferences": [{"uid": "u"}]}});
+        let mut object = full.clone();
+        omit_empty(&mut object);
+        assert_eq!(object, full);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod body;
 mod codec;
 mod definitions;
 mod discovery;
+mod expiry;
 mod kinds;
 mod kubelet;
 mod metadata;
@@ -68,11 +69,13 @@ pub struct Options {
     /// How often a quiet watch tells its client how far it is. The API server takes a minute; more often costs little
     /// here and saves clients a new list after a reconnect.
     pub bookmarks: Duration,
+    /// How long an Event stays after its last write: the API server's `--event-ttl`.
+    pub events: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { bookmarks: Duration::from_secs(10) }
+        Self { bookmarks: Duration::from_secs(10), events: Duration::from_secs(60 * 60) }
     }
 }
 
@@ -137,9 +140,10 @@ impl Server {
         Router::new().fallback(answer).with_state(self.clone())
     }
 
-    /// Background work until `shutdown`: namespaces that are deleted are emptied. When it returns, all watches end.
+    /// Background work until `shutdown`: namespaces that are deleted are emptied, old Events go. When it returns, all
+    /// watches end.
     pub async fn run(&self, shutdown: CancellationToken) {
-        self.0.end_namespaces(shutdown).await;
+        tokio::join!(self.0.end_namespaces(shutdown.clone()), self.0.expire_events(shutdown));
         self.0.closing.cancel();
     }
 }
@@ -288,7 +292,7 @@ async fn subresource(
             let bytes = body::read(&parts.headers, body).await?;
             let binding = body::object(&parts.headers, &bytes)?;
             call.subresource = None;
-            objects::bind(&call, name, &binding).await?;
+            objects::bind(&mut call, name, &binding).await?;
             Ok(created())
         }
         ("eviction", &Method::POST) if core("pods") => {

@@ -135,7 +135,7 @@ impl Refusal {
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
             Self::Store(error) => match error {
-                store::Error::Storage(_) | store::Error::Directory(_) | store::Error::KeyTooLong(_) => {
+                store::Error::Storage(_) | store::Error::KeyTooLong(_) => {
                     (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
                 }
                 store::Error::Gone { .. } => (StatusCode::GONE, "Expired"),

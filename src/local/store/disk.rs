@@ -162,12 +162,13 @@ impl Disk {
     /// Closes the database and opens it again, which is how the database recovers from a storage failure. Returns the
     /// newest revision: a commit whose answer was lost may turn out to be there.
     pub(super) fn reopen(&self) -> Result<u64, Error> {
-        let mut slot = self.database.write();
-        // The old one must let go of the file before the new one can lock it.
-        drop(slot.take());
+        // The old one must let go of the file before the new one can lock it. Closing and repairing take as long as they
+        // take, so neither happens under the lock: readers are refused meanwhile instead of blocking their threads.
+        let old = self.database.write().take();
+        drop(old);
         let (database, _) = Self::database(&self.backends, self.cache_bytes)?;
         let revision = revision(&database.begin_read()?)?;
-        *slot = Some(database);
+        *self.database.write() = Some(database);
         Ok(revision)
     }
 }

@@ -102,9 +102,6 @@ pub enum Error {
     /// The storage failed: disk full, file unreadable. The write may or may not be there after recovery.
     #[error("the storage failed")]
     Storage(#[source] Arc<redb::Error>),
-    /// The directory of the file could not be made.
-    #[error("the directory of the data file cannot be made")]
-    Directory(#[source] Arc<std::io::Error>),
     /// Storage is being opened anew after a failure.
     #[error("the storage is not available")]
     Unavailable,

@@ -357,6 +357,45 @@ async fn a_full_disk_is_an_error_to_the_caller_and_service_returns_with_space() 
 }
 
 #[tokio::test]
+async fn reads_are_refused_and_do_not_wait_while_the_storage_is_opened_anew() {
+    let rig = Rig::new();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = parking_lot::Mutex::new((gate, false));
+    let (path, broken, syncs) = (rig.path.clone(), Arc::clone(&rig.broken), Arc::clone(&rig.syncs));
+    let backends = Backends::new(move || {
+        let mut gate = gate.lock();
+        if std::mem::replace(&mut gate.1, true) {
+            // Opened before: this is the recovery, which lasts until the test lets it go on.
+            gate.0.recv_timeout(PATIENCE).expect("the test lets it go on");
+        }
+        let file =
+            std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = FileBackend::new(file.map_err(|error| redb::DatabaseError::Storage(error.into()))?)?;
+        Ok(Box::new(Fragile { file, broken: Arc::clone(&broken), syncs: Arc::clone(&syncs) }))
+    });
+    let store = Store::open(Options::with(backends)).unwrap();
+    create(&store, "k").await;
+    rig.broken.store(true, Ordering::SeqCst);
+    let refused = store.put("lost", Expect::Absent, text("x")).await;
+    assert!(matches!(refused, Err(Error::Storage(_))), "{refused:?}");
+    rig.broken.store(false, Ordering::SeqCst);
+    let start = std::time::Instant::now();
+    loop {
+        let reader = store.clone();
+        let read = tokio::task::spawn_blocking(move || reader.get("k"));
+        match timeout(PATIENCE / 2, read).await.expect("no read waits").unwrap() {
+            Err(Error::Unavailable) => break,
+            // The writer has not yet let go of the old database.
+            Ok(Some(_)) | Err(Error::Storage(_)) => assert!(start.elapsed() < PATIENCE),
+            other => panic!("{other:?}"),
+        }
+    }
+    go.send(()).unwrap();
+    timeout(PATIENCE, store.put("after", Expect::Absent, text("x"))).await.unwrap().unwrap();
+    assert!(store.get("k").unwrap().is_some());
+}
+
+#[tokio::test]
 async fn everybody_in_a_failed_commit_is_told() {
     let rig = Rig::new();
     let store = rig.open().unwrap();

@@ -45,6 +45,23 @@ async fn an_apply_creates_and_then_removes_what_it_drops() {
 }
 
 #[tokio::test]
+async fn the_last_finalizer_that_nobody_applies_leaves_no_empty_list() {
+    let place = place().await;
+    let api: Api<ConfigMap> = place.api();
+    let one = PatchParams::apply("one");
+    let of = |metadata: Value| {
+        Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}))
+    };
+    let held = api.patch("a", &one, &of(json!({"name": "a", "finalizers": ["kakehi.dev/x"]}))).await.unwrap();
+    assert_eq!(held.finalizers(), ["kakehi.dev/x"]);
+    api.patch("a", &one, &of(json!({"name": "a"}))).await.unwrap();
+    assert_eq!(api.get("a").await.unwrap().metadata.finalizers, None);
+    let empty = json!({"metadata": {"finalizers": [], "ownerReferences": []}});
+    let patched = api.patch("a", &PatchParams::default(), &Patch::Merge(empty)).await.unwrap();
+    assert_eq!((patched.metadata.finalizers, patched.metadata.owner_references), (None, None));
+}
+
+#[tokio::test]
 async fn another_managers_field_is_a_conflict_that_names_both() {
     let place = place().await;
     let api: Api<ConfigMap> = place.api();

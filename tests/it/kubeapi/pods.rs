@@ -24,9 +24,13 @@ pub(super) fn pod(name: &str) -> Pod {
 }
 
 async fn bind(place: &Place, name: &str, node: &str) -> kube::Result<Value> {
+    bind_with(place, name, node, json!({})).await
+}
+
+async fn bind_with(place: &Place, name: &str, node: &str, annotations: Value) -> kube::Result<Value> {
     let path = format!("/api/v1/namespaces/{}/pods/{name}/binding", place.namespace);
     let binding = json!({
-        "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
+        "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name, "annotations": annotations},
         "target": {"apiVersion": "v1", "kind": "Node", "name": node}
     });
     let request = http::Request::post(path).header("content-type", "application/json");
@@ -57,6 +61,22 @@ async fn a_pod_is_bound_to_one_node_once() {
     let again = refused(bind(&place, "a", "node-2").await);
     assert_eq!((again.code, again.reason.as_str()), (409, "Conflict"));
     assert_eq!(refused(bind(&place, "nothing", "node-1").await).code, 404);
+}
+
+#[tokio::test]
+async fn a_binding_annotates_its_pod_only_with_what_a_pod_can_have() {
+    let place = place().await;
+    let api: Api<Pod> = place.api();
+    api.create(&PostParams::default(), &pod("a")).await.unwrap();
+    let untyped = refused(bind_with(&place, "a", "node-1", json!({"zone": {"deep": 1}})).await);
+    assert_eq!((untyped.code, untyped.reason.as_str()), (400, "BadRequest"));
+    let misnamed = refused(bind_with(&place, "a", "node-1", json!({"no such key": "x"})).await);
+    assert_eq!((misnamed.code, misnamed.reason.as_str()), (422, "Invalid"));
+    assert_eq!(api.get("a").await.unwrap().spec.unwrap().node_name, None, "nothing was stored");
+    bind_with(&place, "a", "node-1", json!({"zone": "b"})).await.unwrap();
+    let bound = api.get("a").await.unwrap();
+    assert_eq!(bound.metadata.annotations.unwrap()["zone"], "b");
+    assert_eq!(bound.spec.unwrap().node_name.as_deref(), Some("node-1"));
 }
 
 #[tokio::test]

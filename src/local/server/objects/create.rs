@@ -80,6 +80,7 @@ pub(super) async fn create_named(
     for given in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
         metadata::set(&mut object, given, None);
     }
+    metadata::omit_empty(&mut object);
     call.kind.schema.default(&mut object);
     strategy::create(&call.kind, &mut object);
     if !applied {

@@ -56,7 +56,7 @@ pub(in crate::local::server) async fn replace(
 
 /// `POST …/binding`: assigns a pod to a node.
 pub(in crate::local::server) async fn bind(
-    call: &Call,
+    call: &mut Call,
     name: &str,
     binding: &Value,
 ) -> Result<Written, Refusal> {
@@ -68,6 +68,12 @@ pub(in crate::local::server) async fn bind(
         let mut bound = old.clone();
         strategy::bind(&mut bound, binding, &metadata::time(jiff::Timestamp::now()))
             .map_err(|why| Refusal::Conflict { subject: call.subject(name), why })?;
+        // The binding brings annotations, which a client can get wrong.
+        call.prune(&mut bound)?;
+        let errors = call.kind.schema.validate(&bound, Some(&old));
+        if !errors.is_empty() {
+            return Err(Refusal::Invalid { subject: call.subject(name), errors });
+        }
         match store_change(call, &row, bound).await {
             Err(Refusal::Conflict { .. }) if moved(call, &row)? => {}
             other => return other,
@@ -105,6 +111,7 @@ pub(super) async fn change(
     if !new["metadata"].get("managedFields").is_some_and(Value::is_array) {
         metadata::inherit(&mut new, old, "managedFields");
     }
+    metadata::omit_empty(&mut new);
     let subresource = call.subresource.clone();
     strategy::update(&call.kind, subresource.as_deref(), &mut new, old);
     call.kind.schema.default(&mut new);
