@@ -120,6 +120,9 @@ pub(super) fn apply(
     let own = without_unowned(compare::set_by(&config, root));
     if let Some(before) = &before {
         let claimed = others.iter().fold(own.clone(), |all, entry| fields::union(&all, &entry.fields));
+        // The metadata as a whole stays when its last owned field goes: the name in it is nobody's.
+        let metadata = fields::Fields::from_iter([("f:metadata".to_owned(), json!({}))]);
+        let claimed = fields::union(&claimed, &metadata);
         let gone = fields::difference(&fields::with_parents(&before.fields), &fields::with_parents(&claimed));
         merge::remove(&mut merged, &gone, root);
     }
