@@ -60,18 +60,30 @@ struct Subresource {
     name: &'static str,
     /// `None`: the resource's own kind.
     kind: Option<&'static str>,
+    /// Where that kind comes from, if not from the resource's group version.
+    group_version: Option<(&'static str, &'static str)>,
     verbs: &'static [&'static str],
 }
 
-const STATUS: Subresource = Subresource { name: "status", kind: None, verbs: &["get", "patch", "update"] };
-const STATUS_TO_READ: Subresource = Subresource { name: "status", kind: None, verbs: &["get"] };
-const FINALIZE: Subresource = Subresource { name: "finalize", kind: None, verbs: &["update"] };
-const BINDING: Subresource = Subresource { name: "binding", kind: Some("Binding"), verbs: &["create"] };
-const LOG: Subresource = Subresource { name: "log", kind: None, verbs: &["get"] };
+const STATUS: Subresource =
+    Subresource { name: "status", kind: None, group_version: None, verbs: &["get", "patch", "update"] };
+const STATUS_TO_READ: Subresource =
+    Subresource { name: "status", kind: None, group_version: None, verbs: &["get"] };
+const FINALIZE: Subresource =
+    Subresource { name: "finalize", kind: None, group_version: None, verbs: &["update"] };
+const BINDING: Subresource =
+    Subresource { name: "binding", kind: Some("Binding"), group_version: None, verbs: &["create"] };
+const EVICTION: Subresource = Subresource {
+    name: "eviction",
+    kind: Some("Eviction"),
+    group_version: Some(("policy", "v1")),
+    verbs: &["create"],
+};
+const LOG: Subresource = Subresource { name: "log", kind: None, group_version: None, verbs: &["get"] };
 
 fn subresources(kind: &Kind) -> Vec<Subresource> {
     let mut all = match (kind.group.as_str(), kind.plural.as_str()) {
-        ("", "pods") => vec![BINDING, LOG],
+        ("", "pods") => vec![BINDING, EVICTION, LOG],
         ("", "namespaces") => vec![FINALIZE],
         _ => Vec::new(),
     };
@@ -124,13 +136,18 @@ pub(super) fn api_resources(kinds: &Kinds, group: &str, version: &str) -> Option
     for kind in kinds.iter().filter(|kind| kind.group == group && kind.version == version) {
         resources.push(resource(kind));
         for part in subresources(kind) {
-            resources.push(json!({
+            let mut resource = json!({
                 "name": format!("{}/{}", kind.plural, part.name),
                 "singularName": "",
                 "namespaced": kind.namespaced,
                 "kind": part.kind.unwrap_or(&kind.kind),
                 "verbs": part.verbs,
-            }));
+            });
+            if let Some((group, version)) = part.group_version {
+                resource["group"] = json!(group);
+                resource["version"] = json!(version);
+            }
+            resources.push(resource);
         }
     }
     if resources.is_empty() {
@@ -201,10 +218,11 @@ fn aggregated_group(name: &str, versions: &BTreeMap<&str, Vec<&Arc<Kind>>>) -> V
 }
 
 fn aggregated_resource(kind: &Kind) -> Value {
-    let response = |name: &str| json!({"group": kind.group, "version": kind.version, "kind": name});
+    let own = (kind.group.as_str(), kind.version.as_str());
+    let response = |(group, version): (&str, &str), name: &str| json!({"group": group, "version": version, "kind": name});
     let mut resource = json!({
         "resource": kind.plural,
-        "responseKind": response(&kind.kind),
+        "responseKind": response(own, &kind.kind),
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
         "verbs": kind.verbs(),
@@ -215,7 +233,7 @@ fn aggregated_resource(kind: &Kind) -> Value {
         .map(|part| {
             json!({
                 "subresource": part.name,
-                "responseKind": response(part.kind.unwrap_or(&kind.kind)),
+                "responseKind": response(part.group_version.unwrap_or(own), part.kind.unwrap_or(&kind.kind)),
                 "verbs": part.verbs,
             })
         })
@@ -300,6 +318,8 @@ mod tests {
         assert_eq!(pods["scope"], "Namespaced");
         assert_eq!(pods["responseKind"], json!({"group": "", "version": "v1", "kind": "Pod"}));
         assert_eq!(named(&pods["subresources"], "subresource", "binding")["responseKind"]["kind"], "Binding");
+        let eviction = named(&pods["subresources"], "subresource", "eviction");
+        assert_eq!(eviction["responseKind"], json!({"group": "policy", "version": "v1", "kind": "Eviction"}));
         let others = aggregated(&kinds(), false, "v2beta1");
         let groups: Vec<_> =
             others["items"].as_array().unwrap().iter().map(|one| &one["metadata"]["name"]).collect();
