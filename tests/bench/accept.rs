@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench accept`. The controllers stand still meanwhile: this is the rate at which events are safe.
 
+#![expect(clippy::print_stdout, reason = "a bench says what it measured")]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
