@@ -28,7 +28,7 @@ fn benches(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("decode/{size}"));
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function("structured", |bencher| {
-            bencher.iter(|| decode(black_box(&headers), black_box(&body)))
+            bencher.iter(|| decode(black_box(&headers), black_box(&body)));
         });
         group.bench_function("serde_json::Value", |bencher| {
             bencher.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(&body)));
@@ -48,7 +48,7 @@ fn benches(criterion: &mut Criterion) {
             binary.insert(name, HeaderValue::from_static(value));
         }
         group.bench_function("binary", |bencher| {
-            bencher.iter(|| decode(black_box(&binary), black_box(&body)))
+            bencher.iter(|| decode(black_box(&binary), black_box(&body)));
         });
         group.finish();
     }

@@ -68,12 +68,8 @@ fn floor(module: &str) -> Option<u8> {
 fn imports(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        let mut rest = line;
-        while let Some(at) = rest.find("crate::") {
-            rest = &rest[at + "crate::".len()..];
-            let names = rest.strip_prefix('{').map_or(rest, |list| list);
-            let name: String = names.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            found.push((number + 1, name));
+        for rest in line.split("crate::").skip(1) {
+            found.push((number + 1, rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()));
         }
     }
     found

@@ -190,11 +190,11 @@ mod tests {
 
     #[test]
     fn no_operation_nests_deeper_than_the_limit() {
-        let path = "/a".repeat(60);
+        let deepest = "/a".repeat(60);
         for (op, deep) in [("add", 40), ("replace", 40), ("copy", 40), ("move", 40)] {
             let patch = |depth: usize| match op {
-                "copy" | "move" => json!([{"op": op, "from": "/b", "path": path}]),
-                _ => json!([{"op": op, "path": path, "value": chain(depth - 1)}]),
+                "copy" | "move" => json!([{"op": op, "from": "/b", "path": deepest}]),
+                _ => json!([{"op": op, "path": deepest, "value": chain(depth - 1)}]),
             };
             let target = |depth: usize| json!({"a": chain(61)["a"], "b": chain(depth - 1)});
             assert_eq!(depth(&patched(target(deep), &patch(deep)).unwrap()), DEPTH_LIMIT, "{op}");
