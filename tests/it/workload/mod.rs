@@ -60,21 +60,6 @@ impl Field {
         Self { cluster, shutdown, controllers }
     }
 
-    /// The controllers die without a word, and others take over.
-    async fn kill_and_restart(&mut self) {
-        self.controllers.abort();
-        let died = (&mut self.controllers).await.expect_err("they were running");
-        assert!(died.is_cancelled());
-        // The server dies with them in `kakehi dev`; here it lives on, so let it finish what it was already writing.
-        let maps: Api<ConfigMap> = Api::namespaced(self.client(), NAMESPACE);
-        let barrier = ConfigMap {
-            metadata: ObjectMeta { generate_name: Some("barrier-".to_owned()), ..ObjectMeta::default() },
-            ..ConfigMap::default()
-        };
-        maps.create(&PostParams::default(), &barrier).await.expect("a config map can be created");
-        (self.shutdown, self.controllers) = start(self.cluster.client.clone(), options());
-    }
-
     fn client(&self) -> Client {
         self.cluster.client.clone()
     }

@@ -84,6 +84,7 @@ fn count<'a>(status: &mut JobStatus, tally: &Tally<'a>, pass: &Pass<'_>) -> Vec<
     let listed = status.uncounted_terminated_pods.take().unwrap_or_default();
     let (mut succeeded, counted_succeeded) = divide(listed.succeeded, &tracked);
     let (mut failed, counted_failed) = divide(listed.failed, &tracked);
+    failed.retain(|uid| tally.uncounted_failed.contains(uid.as_str()));
     let stopped: HashSet<&str> = pass.stop.iter().map(|attempt| attempt.uid.as_str()).collect();
     let mut release = Vec::new();
     let mut indexes = 0;

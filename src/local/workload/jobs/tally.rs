@@ -3,7 +3,9 @@
 use crate::local::workload::jobs::attempt::Attempt;
 use crate::local::workload::jobs::attempt::Phase;
 use crate::local::workload::jobs::backoff::Streak;
+use crate::local::workload::jobs::ending;
 use crate::local::workload::jobs::indexes::Indexes;
+use crate::local::workload::jobs::names::condition;
 use crate::local::workload::jobs::policy;
 use crate::local::workload::jobs::policy::Verdict;
 use crate::local::workload::jobs::terms::Terms;
@@ -65,8 +67,22 @@ impl<'a> Tally<'a> {
             to_replace: BTreeMap::new(),
             streak: Streak::default(),
         };
+        if ending::holds(job, condition::FAILURE_TARGET).is_none() {
+            tally.forgive(status);
+        }
         tally.count(status, before);
         tally
+    }
+
+    /// A Pod that was listed as failed while it terminated, and then succeeded after all, is a success, unless its index was
+    /// given up. A Job that fails keeps the failures that it fails for.
+    fn forgive(&mut self, status: &JobStatus) {
+        let given_up = Indexes::parse(status.failed_indexes.as_deref().unwrap_or_default(), u32::MAX);
+        for attempt in self.tracked.iter().filter(|attempt| attempt.phase == Phase::Succeeded) {
+            if !attempt.index.is_some_and(|index| given_up.contains(index)) {
+                self.uncounted_failed.remove(attempt.uid.as_str());
+            }
+        }
     }
 
     fn count(&mut self, status: &JobStatus, before: &Streak) {
