@@ -19,7 +19,7 @@ pub struct LogOptions {
     )]
     pub log: String,
 
-    /// Form of the log lines
+    /// Form of the log lines [default: text; json for serve]
     #[arg(long, global = true, default_value = "text", value_name = "FORM")]
     pub log_format: LogFormat,
 }

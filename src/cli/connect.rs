@@ -93,15 +93,40 @@ pub(crate) struct Connected {
     pub(crate) guessed: bool,
 }
 
+/// What [`Connected`] is made from, for those who make clients of their own.
+pub(crate) struct Configured {
+    /// How to reach the API server.
+    pub(crate) config: Config,
+    /// The namespace for objects that do not name one.
+    pub(crate) namespace: String,
+    /// The API server's URL, for messages.
+    pub(crate) server: String,
+    /// Where events go, if the configuration knows.
+    pub(crate) sink: Option<String>,
+    /// Whether the server was the last resort: nothing was configured.
+    pub(crate) guessed: bool,
+}
+
 /// Makes the client that the flags and the surroundings ask for. Nothing is sent yet.
 pub(crate) async fn connect(global: &Global) -> Result<Connected, Error> {
     open(&global.connection, global.namespace.as_deref()).await
 }
 
+/// Reads the configuration that the flags and the surroundings ask for.
+pub(crate) async fn configure(global: &Global) -> Result<Configured, Error> {
+    load(&global.connection, global.namespace.as_deref()).await
+}
+
 async fn open(connection: &Connection, namespace: Option<&str>) -> Result<Connected, Error> {
+    let Configured { config, namespace, server, sink, guessed } = load(connection, namespace).await?;
+    let client = Client::try_from(config).context("set up the client").map_err(Error::Usage)?;
+    Ok(Connected { client, namespace, server, sink, guessed })
+}
+
+async fn load(connection: &Connection, namespace: Option<&str>) -> Result<Configured, Error> {
     let choice = choose(connection, &surroundings());
     let mut sink = None;
-    let config = match &choice {
+    let mut config = match &choice {
         Choice::Server(url) => {
             sink = local_sink(url);
             Config::new(parse_url(url)?)
@@ -120,20 +145,10 @@ async fn open(connection: &Connection, namespace: Option<&str>) -> Result<Connec
             loaded.with_context(|| format!("use kubeconfig {}", list(files))).map_err(Error::Usage)?
         }
     };
-    client(config, namespace, sink, choice == Choice::Local)
-}
-
-fn client(
-    mut config: Config,
-    namespace: Option<&str>,
-    sink: Option<String>,
-    guessed: bool,
-) -> Result<Connected, Error> {
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     let server = config.cluster_url.to_string();
     let namespace = namespace.map_or_else(|| config.default_namespace.clone(), str::to_owned);
-    let client = Client::try_from(config).context("set up the client").map_err(Error::Usage)?;
-    Ok(Connected { client, namespace, server, sink, guessed })
+    Ok(Configured { config, namespace, server, sink, guessed: choice == Choice::Local })
 }
 
 impl Connected {

@@ -21,6 +21,7 @@ mod output;
 mod rows;
 mod run;
 mod send;
+mod serve;
 mod sink;
 mod story;
 mod time;
@@ -31,9 +32,10 @@ use std::ffi::OsString;
 use anyhow::Context as _;
 use clap::parser::ValueSource;
 use clap::{Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api::DEFAULT_NAMESPACE;
-use crate::telemetry::{self, LogOptions};
+use crate::telemetry::{self, LogFormat, LogOptions};
 
 pub use error::{Error, Exit, chain};
 pub use output::Format;
@@ -49,7 +51,7 @@ pub const DEFAULT_SINK_ADDRESS: &str = "127.0.0.1:8420";
 #[derive(Debug, Parser)]
 #[command(name = "kakehi", version, max_term_width = 100, after_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
 // What is logged without the flag depends on the verb: see `parse`.
-#[command(mut_arg("log", |log| log.hide_default_value(true)))]
+#[command(mut_arg("log", |log| log.hide_default_value(true)), mut_arg("log_format", |form| form.hide_default_value(true)))]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -108,6 +110,8 @@ enum Command {
     Try(trial::Args),
     /// Run everything on this machine: the event sink, the controllers, and a small Kubernetes
     Dev(dev::Args),
+    /// Run the event sink and the controllers in a cluster, or against one
+    Serve(serve::Args),
     /// Apply manifests to the server
     Apply(apply::Args),
     /// Send an event
@@ -133,15 +137,26 @@ const CLIENT_LOG: &str = "error";
 /// What `dev` logs: faults, and events that are refused. What happens to runs it tells itself.
 const DEV_LOG: &str = "warn,kakehi::sink=info";
 
+/// What `serve` logs: what happened to runs, and faults of the libraries below.
+const SERVE_LOG: &str = "warn,kakehi=info";
+
 /// Parses a command line. `Err` holds what clap has to say: help and version included.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = Cli::command();
     let matches = command.try_get_matches_from_mut(arguments)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-    let said = matches.value_source("log") != Some(ValueSource::DefaultValue);
-    if !said {
-        let usual = if matches!(cli.command, Command::Dev(_)) { DEV_LOG } else { CLIENT_LOG };
+    let said = |flag: &str| matches.value_source(flag) != Some(ValueSource::DefaultValue);
+    if !said("log") {
+        let usual = match cli.command {
+            Command::Dev(_) => DEV_LOG,
+            Command::Serve(_) => SERVE_LOG,
+            _ => CLIENT_LOG,
+        };
         usual.clone_into(&mut cli.global.log.log);
+    }
+    // Nobody reads the lines of a cluster one by one.
+    if !said("log_format") && matches!(cli.command, Command::Serve(_)) {
+        cli.global.log.log_format = LogFormat::Json;
     }
     Ok(cli)
 }
@@ -176,13 +191,14 @@ impl Cli {
 impl Command {
     /// Whether the verb looks after signals itself, because it has something to stop in order.
     fn stops_in_order(&self) -> bool {
-        matches!(self, Command::Try(_) | Command::Dev(_))
+        matches!(self, Command::Try(_) | Command::Dev(_) | Command::Serve(_))
     }
 
     async fn run(self, global: &Global, output: &output::Output) -> Result<Exit, Error> {
         match self {
             Command::Try(args) => trial::run(&args, global, output).await,
             Command::Dev(args) => dev::run(&args, global, output).await,
+            Command::Serve(args) => serve::run(&args, global).await,
             Command::Apply(args) => apply::run(&args, global, output).await,
             Command::Send(args) => send::run(&args, global, output).await,
             Command::Run(args) => run::run(&args, global, output).await,
@@ -196,17 +212,29 @@ impl Command {
     }
 }
 
-/// Waits for SIGINT or SIGTERM. If they cannot be caught, the process dies of them as it would have anyway.
+/// Waits for SIGINT or SIGTERM.
 pub(crate) async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    Interruptions::new().next().await;
+}
+
+/// The signals that ask for an end. Those that come while nobody waits are not forgotten.
+pub(crate) struct Interruptions(Option<(Signal, Signal)>);
+
+impl Interruptions {
+    /// From now on. If signals cannot be caught, the process dies of them as it would have anyway.
+    pub(crate) fn new() -> Self {
+        let caught =
+            signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
+        Self(caught.ok())
+    }
+
+    /// Waits for the next SIGINT or SIGTERM.
+    pub(crate) async fn next(&mut self) {
+        let Some((interrupt, terminate)) = &mut self.0 else { return std::future::pending().await };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 
@@ -267,8 +295,17 @@ mod tests {
         assert_eq!(log("kakehi list"), CLIENT_LOG);
         assert_eq!(log("kakehi try"), CLIENT_LOG);
         assert_eq!(log("kakehi dev"), DEV_LOG);
+        assert_eq!(log("kakehi serve"), SERVE_LOG);
         assert_eq!(log("kakehi list --log debug"), "debug");
         assert_eq!(log("kakehi --log debug list"), "debug");
+    }
+
+    #[test]
+    fn a_cluster_gets_lines_for_programs() {
+        let form = |line: &str| parse(line.split(' ').map(OsString::from)).unwrap().global.log.log_format;
+        assert_eq!(form("kakehi serve"), LogFormat::Json);
+        assert_eq!(form("kakehi serve --log-format text"), LogFormat::Text);
+        assert_eq!(form("kakehi dev"), LogFormat::Text);
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::extract::State;
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
+use axum::http::Version;
+use axum::http::header::CONNECTION;
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
@@ -23,12 +26,20 @@ pub(super) async fn guard(State(sink): State<Sink>, request: Request, next: Next
     let Ok(_permit) = Arc::clone(&sink.inner.requests).try_acquire_owned() else {
         return refuse(&sink, request, Refusal::Overloaded("too many requests at a time".to_owned()));
     };
+    let version = request.version();
     let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path());
     // A bug must not cost an event: senders repeat what was answered 503.
-    AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span).await.unwrap_or_else(|_| {
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span).await;
+    let mut response = handled.unwrap_or_else(|_| {
         tracing::error!("a request handler panicked");
         Refusal::Unavailable("an internal error".to_owned()).into_response()
-    })
+    });
+    // An idle connection that is closed may meet the next request on its way; one that the client closes cannot.
+    // HTTP/2 has a frame for this, which the server sends.
+    if sink.inner.leaving.is_cancelled() && version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 fn refuse(sink: &Sink, request: Request, refusal: Refusal) -> Response {
@@ -44,7 +55,7 @@ pub(super) async fn alive() -> &'static str {
 
 /// Events can be taken: caches are warm, and nobody asked to stop.
 pub(super) async fn ready(State(sink): State<Sink>) -> (StatusCode, &'static str) {
-    if sink.inner.shutdown.is_cancelled() {
+    if sink.inner.leaving.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
     } else if sink.inner.triggers.is_ready() {
         (StatusCode::OK, "ok\n")

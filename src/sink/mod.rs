@@ -34,14 +34,17 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::DEFAULT_NAMESPACE;
 use crate::triggers::Triggers;
 
 /// The most that [`Options::max_event_bytes`] can be: what fits into an object with everything around it.
 pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
 /// Limits of a [`Sink`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
+    /// The namespace whose Triggers `POST /` asks.
+    pub default_namespace: String,
     /// Largest body of an event, in bytes; at most [`MAX_EVENT_BYTES`].
     pub max_event_bytes: usize,
     /// Requests at a time; more are answered 429. Most of them wait for the API server.
@@ -56,6 +59,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            default_namespace: DEFAULT_NAMESPACE.to_owned(),
             max_event_bytes: 512 * 1024,
             max_requests: 1024,
             max_buffered_bytes: 64 * 1024 * 1024,
@@ -74,6 +78,8 @@ struct Inner {
     client: Client,
     triggers: Triggers,
     options: Options,
+    /// Once cancelled, readiness is withdrawn and clients are asked to close their connections.
+    leaving: CancellationToken,
     /// Once cancelled, requests are refused and readiness is withdrawn; those in flight go on.
     shutdown: CancellationToken,
     /// One permit per request.
@@ -91,8 +97,15 @@ impl Sink {
         let options = Options { max_event_bytes: options.max_event_bytes.min(MAX_EVENT_BYTES), ..options };
         let requests = Arc::new(Semaphore::new(options.max_requests));
         let memory = Arc::new(Semaphore::new(body::units(options.max_buffered_bytes)));
-        let leftovers = TaskTracker::new();
-        Self { inner: Arc::new(Inner { client, triggers, options, shutdown, requests, memory, leftovers }) }
+        let (leaving, leftovers) = (shutdown.child_token(), TaskTracker::new());
+        let inner = Inner { client, triggers, options, leaving, shutdown, requests, memory, leftovers };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Withdraws readiness and asks clients to close their connections, while events are still taken: a cluster learns
+    /// only after a moment that events should go elsewhere. To be called some seconds before the shutdown.
+    pub fn leave(&self) {
+        self.inner.leaving.cancel();
     }
 
     /// Waits until nothing is left of requests that were answered. To be called once the routes are not served any more;

@@ -19,7 +19,6 @@ use serde_json::json;
 use super::Sink;
 use super::answer::Refusal;
 use super::deliver::Run;
-use crate::api::DEFAULT_NAMESPACE;
 use crate::event;
 use crate::ops::Outcome;
 
@@ -28,7 +27,7 @@ pub(super) async fn to_default_namespace(
     State(sink): State<Sink>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    sink.receive(DEFAULT_NAMESPACE, None, request).await
+    sink.receive(&sink.inner.options.default_namespace, None, request).await
 }
 
 /// `POST /namespaces/{namespace}`.

@@ -13,6 +13,7 @@ mod kubectl;
 mod local_server;
 mod runner;
 mod runs;
+mod serve;
 mod sink;
 mod support;
 mod workload;

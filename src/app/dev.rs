@@ -1,4 +1,4 @@
-//! What a process is made of: the parts, started in order and stopped in reverse, each with a name and a deadline.
+//! Everything on one machine: sink, controllers and a local Kubernetes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::Client;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
+use super::Error;
+use super::stage::Stage;
 use crate::api;
 use crate::controllers;
-use crate::listen::{BindError, Listener};
+use crate::listen::Listener;
 use crate::local;
 use crate::sink;
 use crate::triggers::Triggers;
@@ -41,35 +41,6 @@ pub struct DevOptions {
     pub inherited: BTreeMap<String, OsString>,
 }
 
-/// Starting failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A port is taken or forbidden.
-    #[error("cannot start {part}")]
-    Bind {
-        /// Whose port.
-        part: &'static str,
-        /// Why.
-        #[source]
-        source: BindError,
-    },
-    /// The local Kubernetes did not open.
-    #[error("cannot open the local Kubernetes")]
-    Local(#[source] local::Error),
-    /// A part ended although nobody asked it to.
-    #[error("{part} ended although nobody asked it to")]
-    Ended {
-        /// Which one.
-        part: &'static str,
-        /// Why, where it said so.
-        #[source]
-        source: Option<local::Error>,
-    },
-    /// A part did not end in time.
-    #[error("{0} did not end within {STAGE:?}")]
-    Stuck(&'static str),
-}
-
 /// The parts, from the one that is stopped first to the one that is stopped last.
 const SINK: usize = 0;
 const CONTROLLERS: usize = 1;
@@ -77,16 +48,12 @@ const LOCAL: usize = 2;
 const API: usize = 3;
 const STAGES: [&str; 4] = ["the event sink", "the controllers", "the local Kubernetes", "the API server"];
 
-/// The tasks of one stage.
-type Part = JoinSet<Result<(), local::Error>>;
-
 /// Everything on one machine: sink, controllers and a local Kubernetes.
 pub struct Dev {
     client: Client,
     api: SocketAddr,
     sink: SocketAddr,
-    tokens: [CancellationToken; STAGES.len()],
-    parts: [Part; STAGES.len()],
+    stages: [Stage; STAGES.len()],
 }
 
 impl std::fmt::Debug for Dev {
@@ -111,31 +78,31 @@ impl Dev {
         })
         .map_err(Error::Local)?;
         let client = local.client();
-        let tokens: [CancellationToken; STAGES.len()] = std::array::from_fn(|_| CancellationToken::new());
-        let token = |stage: usize| tokens[stage].clone();
+        let mut stages = STAGES.map(Stage::new);
         let triggers = Triggers::new(client.clone());
         let receiver = sink::Sink::new(
             client.clone(),
             triggers.clone(),
             sink::Options { max_event_bytes, ..sink::Options::default() },
-            token(SINK),
+            stages[SINK].token(),
         );
         let controlling = controllers::Options { sink_url: format!("http://{}", sink.address()) };
 
-        let mut parts: [Part; STAGES.len()] = std::array::from_fn(|_| JoinSet::new());
         let dev = (client.clone(), api.address(), sink.address());
-        parts[API].spawn(endless(api.serve(local.router(), token(API), DRAIN)));
-        parts[LOCAL].spawn(local.run(token(LOCAL)));
-        parts[CONTROLLERS].spawn(endless(controllers::run(client.clone(), controlling, token(CONTROLLERS))));
-        let until = token(CONTROLLERS);
-        parts[CONTROLLERS].spawn(endless(async move { triggers.run(until).await }));
-        let until = token(SINK);
-        parts[SINK].spawn(endless(async move {
+        let until = stages[API].token();
+        stages[API].spawn_endless(api.serve(local.router(), until, DRAIN));
+        let until = stages[LOCAL].token();
+        stages[LOCAL].spawn(local.run(until));
+        let until = stages[CONTROLLERS].token();
+        stages[CONTROLLERS].spawn_endless(controllers::run(client, controlling, until.clone()));
+        stages[CONTROLLERS].spawn_endless(async move { triggers.run(until).await });
+        let until = stages[SINK].token();
+        stages[SINK].spawn_endless(async move {
             sink.serve(receiver.router(), until, DRAIN).await;
             receiver.finish().await;
-        }));
+        });
         let (client, api, sink) = dev;
-        Ok(Self { client, api, sink, tokens, parts })
+        Ok(Self { client, api, sink, stages })
     }
 
     /// A client that reaches the local Kubernetes without a socket.
@@ -155,38 +122,22 @@ impl Dev {
 
     /// Waits until a part ends although nobody asked it to: a fault that nothing else would show.
     pub async fn failed(&mut self) -> Error {
-        let [sink, controllers, local, api] = &mut self.parts;
-        let (stage, ended) = tokio::select! {
-            ended = sink.join_next() => (SINK, ended),
-            ended = controllers.join_next() => (CONTROLLERS, ended),
-            ended = local.join_next() => (LOCAL, ended),
-            ended = api.join_next() => (API, ended),
-        };
-        let source = match ended {
-            Some(Ok(Err(error))) => Some(error),
-            // A panic has said on standard error what it was.
-            Some(Ok(Ok(())) | Err(_)) | None => None,
-        };
-        Error::Ended { part: STAGES[stage], source }
+        let [sink, controllers, local, api] = &mut self.stages;
+        tokio::select! {
+            error = sink.ended() => error,
+            error = controllers.ended() => error,
+            error = local.ended() => error,
+            error = api.ended() => error,
+        }
     }
 
     /// Stops accepting, lets requests in flight finish, ends the tasks' processes, and joins every part.
     pub async fn stop(mut self) -> Result<(), Error> {
-        let mut stuck = None;
-        for (stage, part) in self.parts.iter_mut().enumerate() {
-            self.tokens[stage].cancel();
-            let joined = async { while part.join_next().await.is_some() {} };
-            if tokio::time::timeout(STAGE, joined).await.is_err() {
-                part.abort_all();
-                stuck = stuck.or(Some(Error::Stuck(STAGES[stage])));
-            }
+        let mut stopped = Ok(());
+        for stage in &mut self.stages {
+            let end = stage.stop(STAGE).await;
+            stopped = stopped.and(end);
         }
-        stuck.map_or(Ok(()), Err)
+        stopped
     }
-}
-
-/// A part that cannot fail, only end.
-async fn endless(part: impl Future<Output = ()>) -> Result<(), local::Error> {
-    part.await;
-    Ok(())
 }

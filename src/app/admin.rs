@@ -1,0 +1,54 @@
+//! The port for whoever runs the process: does it live, is it ready and if not why.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+
+/// Says what is amiss, in words for people; nothing if all is well. Asked at every request, so it must be quick.
+pub(super) type Probe = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// What the port tells.
+#[derive(Default)]
+pub(super) struct Admin {
+    /// What keeps the process from its work.
+    pub(super) ready: Vec<Probe>,
+    /// What only a restart can mend.
+    pub(super) alive: Vec<Probe>,
+}
+
+impl Admin {
+    /// The routes.
+    pub(super) fn router(self) -> Router {
+        Router::new()
+            .route("/healthz", get(async |State(admin): State<Arc<Admin>>| answer(&admin.alive)))
+            .route("/readyz", get(async |State(admin): State<Arc<Admin>>| answer(&admin.ready)))
+            .with_state(Arc::new(self))
+    }
+}
+
+/// 200 if nothing is amiss, else 503 with a line for each thing that is.
+fn answer(probes: &[Probe]) -> (StatusCode, String) {
+    let amiss: Vec<String> = probes.iter().filter_map(|probe| probe()).collect();
+    if amiss.is_empty() {
+        (StatusCode::OK, "ok\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, amiss.join("\n") + "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_amiss_is_told() {
+        let amiss = |words: &'static str| -> Probe { Box::new(move || Some(words.to_owned())) };
+        let well: Probe = Box::new(|| None);
+        assert_eq!(answer(&[]), (StatusCode::OK, "ok\n".to_owned()));
+        let (status, text) = answer(&[amiss("cold"), well, amiss("stopping")]);
+        assert_eq!((status.as_u16(), text.as_str()), (503, "cold\nstopping\n"));
+    }
+}

@@ -1,0 +1,207 @@
+//! `kakehi serve`: the event sink and the controllers, for a cluster.
+//!
+//! The parts are [`crate::app::Serve`]'s; here flags become options, and signals become an end. A first SIGTERM or
+//! SIGINT ends in order, a second one at once.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::value_parser;
+use kube::{Client, Config};
+
+use super::connect::{Configured, parse_url};
+use super::{Error, Exit, Global, Interruptions, connect};
+use crate::api::DEFAULT_NAMESPACE;
+use crate::app::{ControllerRole, Serve, ServeOptions, SinkRole};
+use crate::controllers;
+use crate::sink;
+
+/// Name of the Service before the sinks, where nothing else is said: the chart's.
+const SINK_SERVICE: &str = "kakehi-sink";
+
+/// Run the event sink and the controllers in a cluster, or against one
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Without --sink and --controller, both roles run. Any number of processes may be sinks.
+The API server is that of the Pod's service account, or of --kubeconfig, --context or --server.
+
+The admin address answers
+  GET /healthz   200 while the process works; if not, restart it
+  GET /readyz    200 once it can do its work; if not, what it waits for
+
+The first SIGTERM withdraws readiness, takes events for a fifth of the grace period (5 s at most) while
+the cluster learns of it, finishes what is in flight and exits 0; a second one ends at once.
+
+Examples:
+  kakehi crd | kubectl apply -f -      once, before the first start
+  kakehi serve --kubeconfig ~/.kube/config --sink-url http://events.example.com
+  kakehi serve --sink --max-event-bytes 1048576"
+)]
+pub(crate) struct Args {
+    /// Receive events
+    #[arg(long)]
+    sink: bool,
+    /// Turn executions into jobs and report on them
+    #[arg(long)]
+    controller: bool,
+    /// Where events are received; a port alone is one on every address of this machine
+    #[arg(long, value_name = "ADDRESS", env = "KAKEHI_SINK_ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
+    sink_address: SocketAddr,
+    /// Where health is told
+    #[arg(long, value_name = "ADDRESS", env = "KAKEHI_ADMIN_ADDRESS", default_value = "0.0.0.0:9090", value_parser = address)]
+    admin_address: SocketAddr,
+    /// Where senders find the sinks, the base of every job's address
+    /// [default: http://kakehi-sink.<namespace>.svc.cluster.local, the namespace being that of this Pod or context]
+    #[arg(long, value_name = "URL", env = "KAKEHI_SINK_URL")]
+    sink_url: Option<String>,
+    /// Namespace of the triggers that an event sent to `/` is matched with
+    #[arg(long, value_name = "NAME", env = "KAKEHI_DEFAULT_NAMESPACE", default_value = DEFAULT_NAMESPACE)]
+    default_namespace: String,
+    /// Largest event, in bytes
+    #[arg(long, value_name = "BYTES", env = "KAKEHI_MAX_EVENT_BYTES", default_value_t = 512 * 1024, value_parser = value_parser!(u64).range(1..=sink::MAX_EVENT_BYTES as u64))]
+    max_event_bytes: u64,
+    /// Time to end in after SIGTERM; keep it below the Pod's terminationGracePeriodSeconds
+    #[arg(long, value_name = "SECONDS", env = "KAKEHI_GRACE_PERIOD", default_value_t = 25, value_parser = value_parser!(u64).range(1..=3600))]
+    grace_period: u64,
+}
+
+/// Reads an address: `IP:PORT`, or a port on every address of this machine.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    }
+    text.parse().map_err(|_| format!("{text:?} is neither a port nor an address such as 0.0.0.0:8080"))
+}
+
+impl Args {
+    /// Whether both roles are meant: none was named.
+    fn both(&self) -> bool {
+        !self.sink && !self.controller
+    }
+
+    /// Answers every question about the flags; `namespace` is our own.
+    fn options(&self, namespace: &str) -> Result<ServeOptions, Error> {
+        let sink_url = match &self.sink_url {
+            // A URL that is no URL would show in every Job's address.
+            Some(url) if url.contains("://") => parse_url(url)?.to_string(),
+            Some(url) => {
+                return Err(Error::usage(format!("--sink-url {url:?} is not of the form http://HOST")));
+            }
+            None => format!("http://{SINK_SERVICE}.{namespace}.svc.cluster.local"),
+        };
+        let sink = (self.sink || self.both()).then(|| SinkRole {
+            address: self.sink_address,
+            options: sink::Options {
+                default_namespace: self.default_namespace.clone(),
+                max_event_bytes: usize::try_from(self.max_event_bytes).unwrap_or(usize::MAX),
+                ..sink::Options::default()
+            },
+        });
+        let controller = (self.controller || self.both()).then(|| ControllerRole {
+            options: controllers::Options { sink_url: sink_url.trim_end_matches('/').to_owned() },
+        });
+        Ok(ServeOptions {
+            sink,
+            controller,
+            admin: self.admin_address,
+            grace: Duration::from_secs(self.grace_period),
+        })
+    }
+}
+
+/// Runs until it is told to end.
+pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Error> {
+    let configured = connect::configure(global).await?;
+    if configured.guessed {
+        return Err(Error::usage(
+            "no cluster is configured: run in a Pod with a service account, or name a cluster with --kubeconfig or --server",
+        ));
+    }
+    let Configured { config, namespace, server, sink: _, guessed: _ } = configured;
+    let options = args.options(&namespace)?;
+    let (receives, controls) = (options.sink.is_some(), options.controller.is_some());
+    let mut serve = Serve::start(client(config)?, options).await.context("start")?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        server,
+        namespace,
+        receives,
+        controls,
+        sink = serve.sink_address().map(tracing::field::display),
+        admin = %serve.admin_address(),
+        "started"
+    );
+    let mut signals = Interruptions::new();
+    let failed = tokio::select! {
+        () = signals.next() => None,
+        error = serve.failed() => Some(error),
+    };
+    tracing::info!(failed = failed.is_some(), "stopping");
+    let stopped = tokio::select! {
+        stopped = serve.stop() => stopped,
+        () = signals.next() => return Err(Error::Interrupted),
+    };
+    if let Some(error) = failed {
+        return Err(Error::Failed(error.into()));
+    }
+    stopped.context("stop")?;
+    tracing::info!("stopped");
+    Ok(Exit::Success)
+}
+
+/// A client that tells of every failure at once. Whoever calls knows better when to try again: a sender within its own
+/// patience, a controller with a pause that grows, a watch likewise. A client that repeats requests for minutes would
+/// hold an event's sender until it gave up.
+fn client(mut config: Config) -> Result<Client, Error> {
+    config.default_retry = false;
+    Client::try_from(config).context("set up the client").map_err(Error::Usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn options(line: &str) -> Result<ServeOptions, Error> {
+        let words = ["serve"].into_iter().chain(line.split_whitespace());
+        Line::try_parse_from(words).unwrap().args.options("tools")
+    }
+
+    #[test]
+    fn both_roles_run_unless_one_is_named() {
+        let roles = |line: &str| {
+            let options = options(line).unwrap();
+            (options.sink.is_some(), options.controller.is_some())
+        };
+        assert_eq!(roles(""), (true, true));
+        assert_eq!(roles("--sink"), (true, false));
+        assert_eq!(roles("--controller"), (false, true));
+        assert_eq!(roles("--sink --controller"), (true, true));
+    }
+
+    #[test]
+    fn the_address_of_jobs_is_the_charts_service_unless_told_otherwise() {
+        let url = |line: &str| Ok::<_, Error>(options(line)?.controller.unwrap().options.sink_url);
+        assert_eq!(url("").unwrap(), "http://kakehi-sink.tools.svc.cluster.local");
+        assert_eq!(url("--sink-url http://events.example.com").unwrap(), "http://events.example.com");
+        assert_eq!(url("--sink-url https://example.com/kakehi/").unwrap(), "https://example.com/kakehi");
+        for wrong in ["events.example.com", "ftp://example.com", "http://"] {
+            assert!(matches!(url(&format!("--sink-url {wrong}")), Err(Error::Usage(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_may_be_a_port() {
+        assert_eq!(address("8080"), Ok("0.0.0.0:8080".parse().unwrap()));
+        assert_eq!(address("[::]:1"), Ok("[::]:1".parse().unwrap()));
+        assert!(address("localhost:1").is_err());
+    }
+}

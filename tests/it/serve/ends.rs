@@ -1,0 +1,91 @@
+//! How it ends: in order, without losing what it has said yes to.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONNECTION;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use nix::sys::signal::Signal;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::process::{Cluster, JOB, event};
+use crate::support::eventually;
+
+const SENDERS: usize = 8;
+
+async fn connect(address: SocketAddr) -> SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(address).await.expect("a connection while it is ready");
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// Sends one event after the other as a client behind a Service does: it keeps its connection until it is told to close
+/// it, and opens a new one only while the process is ready. Every request must be answered.
+async fn send(address: SocketAddr, ready: Arc<AtomicBool>, next: Arc<AtomicUsize>) -> usize {
+    let (mut connection, mut accepted) = (connect(address).await, 0);
+    loop {
+        let id = next.fetch_add(1, Ordering::Relaxed).to_string();
+        connection.ready().await.unwrap();
+        let answer = connection.send_request(event(address, "work", &id)).await;
+        let answer = answer.unwrap_or_else(|error| panic!("event {id} was not answered: {error:?}"));
+        match answer.status() {
+            StatusCode::ACCEPTED => accepted += 1,
+            refused => panic!("event {id} was answered {refused}"),
+        }
+        let close = answer.headers().get(CONNECTION).is_some_and(|value| value == "close");
+        answer.into_body().collect().await.unwrap();
+        if close {
+            if !ready.load(Ordering::Relaxed) {
+                return accepted;
+            }
+            connection = connect(address).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_under_load_loses_no_event_and_breaks_no_connection() {
+    let cluster = Cluster::start().await;
+    cluster.apply(JOB).await;
+    let mut serve = cluster.serve(&["--sink", "--grace-period", "20"]).await;
+    serve.is_ready().await;
+    serve.send("work", "first").await;
+    let (ready, next) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let mut senders = JoinSet::new();
+    for _ in 0..SENDERS {
+        senders.spawn(send(serve.sink.unwrap(), ready.clone(), next.clone()));
+    }
+    let under_way = async || if next.load(Ordering::Relaxed) > 100 { Ok(()) } else { Err("too few") };
+    eventually("events to be sent", under_way).await;
+    serve.signal(Signal::SIGTERM);
+    eventually("readiness to be withdrawn", async || match serve.admin("/readyz").await {
+        (StatusCode::SERVICE_UNAVAILABLE, reasons) => Ok(assert!(reasons.contains("stopping"), "{reasons}")),
+        answer => Err(answer),
+    })
+    .await;
+    ready.store(false, Ordering::Relaxed);
+    let mut accepted = 1;
+    while let Some(sent) = senders.join_next().await {
+        accepted += sent.unwrap();
+    }
+    assert_eq!(serve.ended().await, 0, "{:#?}", serve.log());
+    assert!(accepted > 100, "{accepted}");
+    assert_eq!(cluster.executions().await.len(), accepted);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let cluster = Cluster::start().await;
+    let mut serve = cluster.serve(&["--sink", "--grace-period", "3600"]).await;
+    serve.signal(Signal::SIGTERM);
+    serve.said("stopping").await;
+    serve.signal(Signal::SIGTERM);
+    assert_eq!(serve.ended().await, 130);
+}

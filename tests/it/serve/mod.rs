@@ -1,0 +1,5 @@
+//! `kakehi serve` as the binary does it, against an API server on a loopback port.
+
+mod ends;
+mod process;
+mod roles;

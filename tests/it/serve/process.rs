@@ -1,0 +1,213 @@
+//! A cluster without any part of ours in it, and `kakehi serve` processes beside it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kakehi::api::{CONDITION_COMPLETED, Execution, condition};
+use kakehi::listen::Listener;
+use kakehi::local::{Local, Options};
+use kube::api::ListParams;
+use kube::{Api, Client};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::support::process::{Home, end};
+use crate::support::{DEADLINE, eventually};
+
+/// An API server with a Job controller and a runner, on a loopback port. Nothing of it turns Executions into Jobs.
+pub(crate) struct Cluster {
+    pub(crate) client: Client,
+    pub(crate) address: SocketAddr,
+    pub(crate) home: Home,
+    _running: DropGuard,
+}
+
+impl Cluster {
+    pub(crate) async fn start() -> Self {
+        Self::start_at(Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap())
+    }
+
+    pub(crate) fn start_at(listener: Listener) -> Self {
+        let home = Home::new();
+        let inherited = ["PATH"].map(|name| (name.to_owned(), std::env::var_os(name).unwrap_or_default()));
+        let local = Local::open(Options {
+            directory: home.path().join("cluster"),
+            durable: false,
+            definitions: kakehi::api::crds(),
+            max_pods: 8,
+            inherited: BTreeMap::from(inherited),
+        })
+        .unwrap();
+        let (client, address, shutdown) = (local.client(), listener.address(), CancellationToken::new());
+        tokio::spawn(listener.serve(local.router(), shutdown.clone(), Duration::ZERO));
+        tokio::spawn(local.run(shutdown.clone()));
+        Self { client, address, home, _running: shutdown.drop_guard() }
+    }
+
+    /// A kubeconfig for it.
+    pub(crate) fn kubeconfig(&self) -> String {
+        self.home.file("kubeconfig", &kubeconfig(self.address))
+    }
+
+    /// Applies manifests with the binary.
+    pub(crate) async fn apply(&self, manifests: &str) {
+        let path = self.home.file("manifests.yaml", manifests);
+        let command = self.home.kakehi(&["apply", "-f", &path, "--kubeconfig", &self.kubeconfig()]);
+        end(command).await.good();
+    }
+
+    /// Starts `serve` against it on free ports.
+    pub(crate) async fn serve(&self, arguments: &[&str]) -> Serve {
+        let kubeconfig = self.kubeconfig();
+        Serve::start(&self.home, &[&["--kubeconfig", &kubeconfig], arguments].concat()).await
+    }
+
+    pub(crate) async fn executions(&self) -> Vec<Execution> {
+        Api::default_namespaced(self.client.clone()).list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// Waits until so many runs have succeeded.
+    pub(crate) async fn succeeded(&self, count: usize) {
+        eventually("runs to succeed", async || {
+            let ends: Vec<_> = self.executions().await.iter().map(outcome).collect();
+            if ends.iter().filter(|end| *end == "True").count() >= count { Ok(()) } else { Err(ends) }
+        })
+        .await;
+    }
+}
+
+fn outcome(execution: &Execution) -> String {
+    let conditions = execution.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    condition(conditions, CONDITION_COMPLETED).map_or_else(|| "none".to_owned(), |found| found.status.clone())
+}
+
+pub(crate) fn kubeconfig(address: SocketAddr) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: here\n\
+         clusters: [{{name: here, cluster: {{server: 'http://{address}'}}}}]\n\
+         contexts: [{{name: here, context: {{cluster: here, user: here, namespace: default}}}}]\n\
+         users: [{{name: here, user: {{}}}}]\n"
+    )
+}
+
+/// A running `kakehi serve`.
+pub(crate) struct Serve {
+    pub(crate) sink: Option<SocketAddr>,
+    pub(crate) admin: SocketAddr,
+    child: Child,
+    lines: watch::Receiver<Vec<Value>>,
+    http: HttpClient<HttpConnector, Full<Bytes>>,
+}
+
+impl Serve {
+    pub(crate) async fn start(home: &Home, arguments: &[&str]) -> Self {
+        let ports = ["serve", "--sink-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"];
+        let mut command = home.kakehi(&[&ports, arguments].concat());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut reader = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, lines) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = reader.next_line().await {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                sender.send_modify(|lines| lines.push(line));
+            }
+        });
+        let http = HttpClient::builder(TokioExecutor::new()).build_http();
+        let mut serve = Self { sink: None, admin: "127.0.0.1:0".parse().unwrap(), child, lines, http };
+        let started = serve.said("started").await;
+        serve.sink = started["sink"].as_str().map(|address| address.parse().unwrap());
+        serve.admin = started["admin"].as_str().unwrap().parse().unwrap();
+        serve
+    }
+
+    /// Waits for a log line with that message.
+    pub(crate) async fn said(&self, message: &str) -> Value {
+        let mut lines = self.lines.clone();
+        let said = lines.wait_for(|lines| lines.iter().any(|line| line["message"] == message));
+        let lines = timeout(DEADLINE, said).await.ok().and_then(Result::ok).map(|lines| lines.clone());
+        let lines =
+            lines.unwrap_or_else(|| panic!("no line {message:?}: {:#?}", self.lines.borrow().as_slice()));
+        lines.into_iter().find(|line| line["message"] == message).unwrap()
+    }
+
+    /// Everything that it has logged.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.lines.borrow().clone()
+    }
+
+    /// Asks the admin port.
+    pub(crate) async fn admin(&self, path: &str) -> (StatusCode, String) {
+        let request = Request::get(format!("http://{}{path}", self.admin)).body(Full::default()).unwrap();
+        let answer = self.http.request(request).await.unwrap();
+        let (status, body) = (answer.status(), answer.into_body().collect().await.unwrap().to_bytes());
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    pub(crate) async fn is_ready(&self) {
+        eventually("readiness", async || match self.admin("/readyz").await {
+            (StatusCode::OK, _) => Ok(()),
+            (_, reasons) => Err(reasons),
+        })
+        .await;
+    }
+
+    /// Sends an event to a Job until it is taken.
+    pub(crate) async fn send(&self, job: &str, id: &str) {
+        let address = self.sink.unwrap();
+        eventually("the event to be accepted", async || {
+            let request = event(address, job, id);
+            match self.http.request(request).await.unwrap().status() {
+                StatusCode::ACCEPTED => Ok(()),
+                refused => Err(refused),
+            }
+        })
+        .await;
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).expect("it runs");
+        kill(Pid::from_raw(id), signal).unwrap();
+    }
+
+    /// Waits for its end, which is to come, and returns the exit code.
+    pub(crate) async fn ended(&mut self) -> i32 {
+        let status = timeout(DEADLINE, self.child.wait()).await.expect("ends in time").unwrap();
+        status.code().unwrap_or(-1)
+    }
+}
+
+/// A small event for a Job.
+pub(crate) fn event(sink: SocketAddr, job: &str, id: &str) -> Request<Full<Bytes>> {
+    Request::post(format!("http://{sink}/namespaces/default/jobs/{job}"))
+        .header("ce-specversion", "1.0")
+        .header("ce-id", id)
+        .header("ce-source", "/serve")
+        .header("ce-type", "com.example.serve")
+        .body(Full::default())
+        .unwrap()
+}
+
+/// A Job whose tasks end at once.
+pub(crate) const JOB: &str = "
+apiVersion: run.kakehi.dev/v1alpha1
+kind: Job
+metadata: {name: work}
+spec:
+  template:
+    spec:
+      template: {spec: {maxRetries: 0, containers: [{image: busybox, command: [/bin/true]}]}}
+";
