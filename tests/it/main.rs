@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod chart;
 mod cli;
 mod cli_dev;
 mod cli_try;
 mod crash;
+mod examples;
 mod floors;
 mod generated;
 mod kubeapi;
