@@ -96,7 +96,7 @@ pub struct Filter {
 
 /// How deep `all`, `any` and `not` nest. A structural schema cannot refer to itself, so the levels are written out.
 const FILTER_DEPTH: usize = 4;
-/// Most members of an `all` or `any`, which also bounds what the rule below can cost.
+/// Most members of an `all` or `any`. An API server multiplies these bounds to estimate what the rule below can cost.
 const FILTER_MEMBERS: usize = 16;
 
 impl JsonSchema for Filter {
@@ -138,15 +138,20 @@ fn filter_schema(depth: usize) -> serde_json::Value {
         properties["not"] = not;
         dialects.extend(["all", "any", "not"]);
     }
-    let held: Vec<String> = dialects.iter().map(|dialect| format!("(has(self.{dialect}) ? 1 : 0)")).collect();
-    json!({
-        "type": "object",
-        "properties": properties,
-        "x-kubernetes-validations": [{
+    let mut schema = json!({"type": "object", "properties": properties});
+    if depth > 0 {
+        let held: Vec<String> =
+            dialects.iter().map(|dialect| format!("(has(self.{dialect}) ? 1 : 0)")).collect();
+        schema["x-kubernetes-validations"] = json!([{
             "rule": format!("{} <= 1", held.join(" + ")),
             "message": "a filter holds one dialect; write one list item per dialect",
-        }],
-    })
+        }]);
+    } else {
+        // The innermost filters can be so many that a rule exceeds an API server's budget. This says the same, for free
+        // and in plainer words.
+        schema["maxProperties"] = json!(1);
+    }
+    schema
 }
 
 /// What is known of a Trigger.
