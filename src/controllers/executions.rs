@@ -67,9 +67,9 @@ fn until(wake: Timestamp, now: Timestamp) -> Duration {
 
 /// What is to be done.
 enum Planned {
-    /// This.
+    /// This, which makes nothing.
     Step(Plan),
-    /// This, to the run as it is now; the cache was behind.
+    /// This, to the run as it is now.
     Afresh(Box<Execution>, Plan),
     /// Nothing: the run does not exist any more.
     Gone,
@@ -78,12 +78,15 @@ enum Planned {
 /// Plans from the caches, and asks the API server where they must not be believed.
 async fn plan(context: &Context, execution: &Execution, now: Timestamp) -> Result<Planned, ops::Error> {
     let plan = step(context, execution, now, Trust::Caches).await?;
-    if plan.create.is_none() || !context.world.health.is_doubtful(Instant::now()) {
+    if plan.create.is_none() {
         return Ok(Planned::Step(plan));
     }
-    // A watch is broken: nothing new is made from what it last said.
+    // The cache leaves out the event and the template: tasks are only made from the run as it is now.
     let Some(fresh) = live::execution(&context.client, execution).await? else { return Ok(Planned::Gone) };
-    let plan = step(context, &fresh, now, Trust::Nothing).await?;
+    // And while a watch is broken nothing new is made from what it last said of the rest.
+    let doubtful = context.world.health.is_doubtful(Instant::now());
+    let trust = if doubtful { Trust::Nothing } else { Trust::Caches };
+    let plan = step(context, &fresh, now, trust).await?;
     Ok(Planned::Afresh(Box::new(fresh), plan))
 }
 

@@ -11,6 +11,7 @@ mod executions;
 mod health;
 mod jobs;
 mod live;
+mod trim;
 mod watches;
 mod world;
 
@@ -40,6 +41,9 @@ use crate::ops;
 /// Objects of one kind that are looked at at the same time. A step is a handful of requests, so this many keep an API
 /// server busy without flooding it.
 const CONCURRENCY: u16 = 16;
+/// How long one step may take. Its requests take milliseconds; one whose answer was lost on the way must not hold a place
+/// for ever, and a step that is given up is simply done again.
+const STEP: Duration = Duration::from_secs(60);
 /// How often Jobs with news are summed up: 5,000 runs make two writes a second, not 5,000.
 const ROLL_UP: Duration = Duration::from_millis(500);
 
@@ -104,6 +108,15 @@ async fn sum_up(world: &World, queues: &Queues, shutdown: &CancellationToken) {
     }
 }
 
+/// One step, given up when it takes too long.
+async fn in_time(
+    limit: Duration,
+    step: impl Future<Output = Result<Action, ops::Error>>,
+) -> Result<Action, ops::Error> {
+    let given_up = |_| Err(ops::Error::TimedOut { seconds: limit.as_secs() });
+    tokio::time::timeout(limit, step).await.unwrap_or_else(given_up)
+}
+
 /// Looks at objects of one kind as they are asked for, never twice at once at the same.
 async fn control<K, C, F>(
     cache: Store<K>,
@@ -132,7 +145,7 @@ async fn control<K, C, F>(
         .with_config(Config::default().concurrency(CONCURRENCY))
         .reconcile_on(ReceiverStream::new(requests))
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
-        .run(reconcile, policy, context)
+        .run(move |object, context| in_time(STEP, reconcile(object, context)), policy, context)
         .for_each(|done| {
             match done {
                 Ok((object, _)) => backoff.succeeded(&object),
@@ -187,6 +200,14 @@ mod tests {
             }
         });
         Client::new(service, "shop")
+    }
+
+    #[tokio::test]
+    async fn a_step_whose_answer_never_comes_is_given_up() {
+        let stuck = std::future::pending();
+        assert!(matches!(in_time(Duration::ZERO, stuck).await, Err(ops::Error::TimedOut { .. })));
+        let done = std::future::ready(Ok(Action::await_change()));
+        assert!(in_time(STEP, done).await.is_ok());
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1 as batchv1;
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::Pod;
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::WatchStreamExt;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::children::{Children, execution_of};
 use super::health::Watched;
+use super::trim;
 use super::world::{Key, World, key};
 use crate::api::{Execution, Job, LABEL_EXECUTION, Trigger};
 
@@ -215,13 +216,12 @@ fn tell_invalid<K: Resource<DynamicType = ()>>(invalid: &InvalidObject) {
 }
 
 fn on_execution(world: &World, writer: &mut Writer<Execution>, event: Event<Execution>) -> Wanted {
-    match event {
+    match event.modify(trim::execution) {
         Event::Init => {
             world.history.lock().begin();
             writer.apply_watcher_event(&Event::Init);
         }
-        Event::InitApply(mut execution) => {
-            execution.metadata.managed_fields = None;
+        Event::InitApply(execution) => {
             if !world.observe(&execution) {
                 writer.apply_watcher_event(&Event::InitApply(execution));
             }
@@ -236,8 +236,7 @@ fn on_execution(world: &World, writer: &mut Writer<Execution>, event: Event<Exec
                 triggers: Vec::new(),
             };
         }
-        Event::Apply(mut execution) => {
-            execution.metadata.managed_fields = None;
+        Event::Apply(execution) => {
             if world.observe(&execution) {
                 writer.apply_watcher_event(&Event::Delete(execution));
             } else {
@@ -255,13 +254,12 @@ fn on_execution(world: &World, writer: &mut Writer<Execution>, event: Event<Exec
 }
 
 fn on_job(world: &World, writer: &mut Writer<Job>, event: Event<Job>) -> Wanted {
-    match event {
+    match event.modify(trim::job) {
         Event::Init => {
             writer.apply_watcher_event(&Event::Init);
             Wanted::default()
         }
-        Event::InitApply(mut job) => {
-            job.metadata.managed_fields = None;
+        Event::InitApply(job) => {
             writer.apply_watcher_event(&Event::InitApply(job));
             Wanted::default()
         }
@@ -273,8 +271,7 @@ fn on_job(world: &World, writer: &mut Writer<Job>, event: Event<Job>) -> Wanted 
                 triggers: keys(&world.triggers),
             }
         }
-        Event::Apply(mut job) => {
-            job.metadata.managed_fields = None;
+        Event::Apply(job) => {
             let before = world.jobs.get(&ObjectRef::from_obj(&job));
             writer.apply_watcher_event(&Event::Apply(job.clone()));
             // The roll-up writes a Job twice a second. If that were news, the next roll-up would follow at once, and
@@ -315,6 +312,7 @@ fn dependents(world: &World, job: &Job) -> Wanted {
 }
 
 fn on_trigger(world: &World, writer: &mut Writer<Trigger>, event: Event<Trigger>) -> Wanted {
+    let event = event.modify(trim::trigger);
     writer.apply_watcher_event(&event);
     let triggers = match event {
         Event::Apply(trigger) => vec![key(&trigger.metadata)],
@@ -325,28 +323,11 @@ fn on_trigger(world: &World, writer: &mut Writer<Trigger>, event: Event<Trigger>
 }
 
 fn on_task_set(world: &World, event: Event<batchv1::Job>) -> Wanted {
-    // The template repeats what the Execution says.
-    let event = event.modify(|job| {
-        job.metadata.managed_fields = None;
-        if let Some(spec) = &mut job.spec {
-            spec.template = PodTemplateSpec::default();
-        }
-    });
-    on_child(world, &world.task_sets, event)
+    on_child(world, &world.task_sets, event.modify(trim::task_set))
 }
 
 fn on_pod(world: &World, event: Event<Pod>) -> Wanted {
-    // Of the spec only the name of the container is read.
-    let event = event.modify(|pod| {
-        pod.metadata.managed_fields = None;
-        if let Some(spec) = &mut pod.spec {
-            let containers = spec.containers.drain(..).take(1);
-            let containers =
-                containers.map(|container| Container { name: container.name, ..Container::default() });
-            *spec = PodSpec { containers: containers.collect(), ..PodSpec::default() };
-        }
-    });
-    on_child(world, &world.pods, event)
+    on_child(world, &world.pods, event.modify(trim::pod))
 }
 
 /// Takes in a child's event and has its Execution looked at. What belongs to a run that has ended is not kept.
