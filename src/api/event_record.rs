@@ -91,11 +91,54 @@ fn extensions(_: &mut SchemaGenerator) -> Schema {
 }
 
 impl EventRecord {
+    /// The attributes of an event in their string form, by name.
+    pub fn attributes(&self) -> Vec<(&str, String)> {
+        let EventRecord {
+            id,
+            source,
+            kind,
+            subject,
+            time,
+            datacontenttype,
+            dataschema,
+            extensions,
+            data: _,
+            data_base64: _,
+        } = self;
+        let mut attributes = vec![
+            ("specversion", "1.0".to_owned()),
+            ("id", id.clone()),
+            ("source", source.clone()),
+            ("type", kind.clone()),
+        ];
+        for (name, value) in [
+            ("subject", subject),
+            ("time", time),
+            ("datacontenttype", datacontenttype),
+            ("dataschema", dataschema),
+        ] {
+            attributes.extend(value.clone().map(|value| (name, value)));
+        }
+        attributes.extend(extensions.iter().map(|(name, value)| (name.as_str(), text(value))));
+        attributes
+    }
+
     /// Bytes of the record as JSON, which is how it is stored.
     pub fn stored_size(&self) -> usize {
         let mut size = Size(0);
         serde_json::to_writer(&mut size, self).expect("a record is JSON, and counting does not fail");
         size.0
+    }
+}
+
+/// The string form of an extension's value.
+fn text(value: &ExtensionValue) -> String {
+    match value {
+        ExtensionValue::Boolean(value) => value.to_string(),
+        ExtensionValue::Integer(value) => value.to_string(),
+        ExtensionValue::String(value) => value.clone(),
+        // Never reaches a container: a record with such a value is refused as no event.
+        ExtensionValue::Other(value) => value.to_string(),
     }
 }
 

@@ -16,6 +16,10 @@ pub const LABEL_EXECUTION: &str = "run.kakehi.dev/execution";
 /// Annotation on an Execution: the whole digest of (job uid, dedup key), compared when names meet.
 pub const ANNOTATION_DIGEST: &str = "run.kakehi.dev/digest";
 
+/// Annotation on an Execution: the trace that its event belongs to, as a W3C `traceparent`.
+pub const ANNOTATION_TRACEPARENT: &str = "run.kakehi.dev/traceparent";
+/// Annotation on an Execution: the `tracestate` of that trace.
+pub const ANNOTATION_TRACESTATE: &str = "run.kakehi.dev/tracestate";
 /// Longest name of a Job. An Execution adds `-` and 10 characters, its Pods `-` and up to 4 digits, and the whole
 /// must fit the 63 characters of a label value.
 pub const MAX_JOB_NAME: usize = 46;

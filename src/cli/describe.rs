@@ -9,7 +9,7 @@ use super::kinds::{Kind, Reference, references};
 use super::list::values;
 use super::output::{Format, Output, Rows, age, one_line, span};
 use super::{Error, Exit, Global, rows, story};
-use crate::api::{Condition, EventRecord, Execution, ExtensionValue, Job, LABEL_JOB, Trigger};
+use crate::api::{Condition, EventRecord, Execution, Job, LABEL_JOB, Trigger};
 use crate::ops::{self, Description};
 use crate::plan::Attempt;
 
@@ -116,38 +116,17 @@ fn execution(description: &Description, now: Timestamp) -> String {
 
 fn event(text: &mut String, record: &EventRecord) {
     text.push_str("Event:\n");
-    let EventRecord {
-        id,
-        source,
-        kind,
-        subject,
-        time,
-        datacontenttype,
-        dataschema,
-        extensions,
-        data,
-        data_base64,
-    } = record;
     let mut inner = |name: &str, value: &str| field(text, &format!("  {name}"), &one_line(value));
-    inner("id", id);
-    inner("source", source);
-    inner("type", kind);
-    let optional =
-        [("subject", subject), ("time", time), ("content type", datacontenttype), ("schema", dataschema)];
-    for (name, value) in optional {
-        if let Some(value) = value {
-            inner(name, value);
+    for (name, value) in record.attributes() {
+        match name {
+            // There is only one.
+            "specversion" => {}
+            "datacontenttype" => inner("content type", &value),
+            "dataschema" => inner("schema", &value),
+            name => inner(name, &value),
         }
     }
-    for (name, value) in extensions {
-        match value {
-            ExtensionValue::Boolean(value) => inner(name, &value.to_string()),
-            ExtensionValue::Integer(value) => inner(name, &value.to_string()),
-            ExtensionValue::String(value) => inner(name, value),
-            ExtensionValue::Other(value) => inner(name, &value.to_string()),
-        }
-    }
-    match (data, data_base64) {
+    match (&record.data, &record.data_base64) {
         (Some(data), _) if data.chars().count() > DATA => {
             let start: String = data.chars().take(DATA).collect();
             inner("data", &format!("{start}... ({} bytes)", data.len()));
@@ -310,6 +289,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::ExtensionValue;
 
     fn now() -> Timestamp {
         "2026-01-01T00:03:00Z".parse().unwrap()

@@ -18,6 +18,7 @@ pub mod json;
 mod media_type;
 mod model;
 mod syntax;
+mod trace;
 mod value;
 
 pub use attribute::Attribute;
@@ -25,6 +26,7 @@ pub use builder::{Builder, MAX_ATTRIBUTE_BYTES, MAX_EXTENSIONS};
 pub use error::Error;
 pub use media_type::is_json;
 pub use model::Event;
+pub use trace::TraceContext;
 pub use value::{Value, ValueRef};
 
 /// The version of the specification that is spoken.

@@ -10,7 +10,8 @@ use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
 
-use crate::api::{ENV_PREFIX, EventRecord, Execution, ExtensionValue};
+use super::trace::trace;
+use crate::api::{ENV_PREFIX, Execution};
 
 /// Most bytes that an event's attributes and the parameters may add to the environment. Linux ends a program's start
 /// with E2BIG at 128 KiB per variable; half of that for all of ours leaves room for the author's.
@@ -55,55 +56,18 @@ fn contract(execution: &Execution, event_path: Option<&str>) -> Vec<EnvVar> {
     if let Some(path) = event_path {
         variables.push(literal("K_EVENT_PATH", path.to_owned()));
     }
+    if let Some(trace) = trace(execution) {
+        // What tracing libraries read where there is no request to read it from.
+        variables.push(literal("TRACEPARENT", trace.parent().to_owned()));
+        variables.extend(trace.state().map(|state| literal("TRACESTATE", escaped(state))));
+    }
     for event in &execution.spec.events {
-        let attributes = attributes(event).into_iter();
+        let attributes = event.attributes().into_iter();
         variables.extend(attributes.map(|(name, value)| {
             literal(&format!("{ENV_PREFIX}{}", name.to_ascii_uppercase()), escaped(&value))
         }));
     }
     variables
-}
-
-/// The attributes of an event in their string form, by name.
-pub(super) fn attributes(event: &EventRecord) -> Vec<(&str, String)> {
-    let EventRecord {
-        id,
-        source,
-        kind,
-        subject,
-        time,
-        datacontenttype,
-        dataschema,
-        extensions,
-        data: _,
-        data_base64: _,
-    } = event;
-    let mut attributes = vec![
-        ("specversion", "1.0".to_owned()),
-        ("id", id.clone()),
-        ("source", source.clone()),
-        ("type", kind.clone()),
-    ];
-    for (name, value) in [
-        ("subject", subject),
-        ("time", time),
-        ("datacontenttype", datacontenttype),
-        ("dataschema", dataschema),
-    ] {
-        attributes.extend(value.clone().map(|value| (name, value)));
-    }
-    attributes.extend(extensions.iter().map(|(name, value)| (name.as_str(), text(value))));
-    attributes
-}
-
-fn text(value: &ExtensionValue) -> String {
-    match value {
-        ExtensionValue::Boolean(value) => value.to_string(),
-        ExtensionValue::Integer(value) => value.to_string(),
-        ExtensionValue::String(value) => value.clone(),
-        // Never reaches a container: a record with such a value is refused as no event.
-        ExtensionValue::Other(value) => value.to_string(),
-    }
 }
 
 /// The value that Kubernetes' expansion turns back into `value`.
@@ -131,7 +95,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::{ExecutionSpec, JobReference, ParameterValue};
+    use crate::api::{
+        ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, EventRecord, ExecutionSpec, ExtensionValue,
+        JobReference, ParameterValue,
+    };
 
     /// Kubernetes' expansion (`third_party/forked/golang/expansion`), with no variable known: a reference stays as it is.
     fn expanded(input: &str) -> String {
@@ -227,6 +194,21 @@ mod tests {
     fn a_parameter_named_twice_is_set_once() {
         let found = environment(&execution(event(), &[("A", "1"), ("A", "2")]), &[], None);
         assert_eq!(value(&found, "A"), Some("1"));
+    }
+
+    #[test]
+    fn the_trace_of_the_run_is_handed_on_unless_the_author_sets_his_own() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let mut run = execution(event(), &[]);
+        assert_eq!(value(&environment(&run, &[], None), "TRACEPARENT"), None);
+        let annotations = [(ANNOTATION_TRACEPARENT, parent), (ANNOTATION_TRACESTATE, "a=$(b)")];
+        run.metadata.annotations =
+            Some(annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        let found = environment(&run, &[], None);
+        assert_eq!(value(&found, "TRACEPARENT"), Some(parent));
+        assert_eq!(value(&found, "TRACESTATE"), Some("a=$$(b)"));
+        let found = environment(&run, &[literal("TRACEPARENT", "mine".into())], None);
+        assert_eq!(value(&found, "TRACEPARENT"), Some("mine"));
     }
 
     proptest! {

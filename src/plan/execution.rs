@@ -6,13 +6,15 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 
-use super::environment;
+use super::environment::MAX_EVENT_ENVIRONMENT;
 use super::files;
 use super::identity::Identity;
+use super::trace;
 use crate::api::{
     ANNOTATION_DIGEST, Cause, CauseKind, EventRecord, Execution, ExecutionSpec, Job, JobReference,
     LABEL_EXECUTION, LABEL_JOB,
 };
+use crate::event::TraceContext;
 
 /// Most bytes of an event as JSON inside its Execution. etcd takes 1.5 MiB per request; this leaves a fifth of it to the
 /// template and to the status that the run will have.
@@ -34,6 +36,17 @@ impl Planned {
     /// What tells a repeated request from a new one.
     pub fn digest(&self) -> Option<&str> {
         digest(&self.execution)
+    }
+
+    /// The same as part of the trace `hop`, unless its event belongs to one already.
+    #[must_use]
+    pub fn in_trace(mut self, hop: Option<&TraceContext>) -> Self {
+        if let Some(hop) = hop
+            && trace::trace(&self.execution).is_none()
+        {
+            trace::keep(&mut self.execution, hop);
+        }
+        self
     }
 
     /// The names to try, in that order.
@@ -113,8 +126,12 @@ pub fn from_event(
     let cause = Cause { kind, trigger: trigger.map(str::to_owned) };
     let origin = Origin::of(job)?;
     let identity = Identity::of(origin.uid, &event.source, &event.id);
+    let trace = trace::of_event(&event);
     let mut execution = origin.execution(cause, vec![event]);
     identify(&mut execution, &identity);
+    if let Some(trace) = trace {
+        trace::keep(&mut execution, &trace);
+    }
     Ok(Planned { execution, names: identity.names(origin.name).collect() })
 }
 
@@ -189,13 +206,13 @@ impl<'a> Origin<'a> {
 /// An event can never change the shape of an object, nor keep a task from starting.
 fn check(event: &EventRecord) -> Result<(), Refusal> {
     let mut size = 0;
-    for (name, value) in environment::attributes(event) {
+    for (name, value) in event.attributes() {
         if let Some((at, character)) = value.char_indices().find(|(_, character)| character.is_control()) {
             return Err(Refusal::ControlCharacter { attribute: name.to_owned(), character, at });
         }
         size += name.len() + value.len();
     }
-    let limit = environment::MAX_EVENT_ENVIRONMENT;
+    let limit = MAX_EVENT_ENVIRONMENT;
     if size > limit {
         return Err(Refusal::EnvironmentTooLarge { size, limit });
     }
@@ -212,6 +229,7 @@ mod tests {
     use k8s_openapi::jiff::Timestamp;
 
     use super::*;
+    use crate::api::ExtensionValue;
 
     fn job() -> Job {
         serde_saphyr::from_str(
@@ -279,6 +297,30 @@ spec:
         let again = from_event(&later, event("/s", "1"), None).unwrap();
         assert_eq!((first.names(), first.digest()), (again.names(), again.digest()));
         assert_eq!(again.named("n").spec.cause, Cause { kind: CauseKind::Address, trigger: None });
+    }
+
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const OTHER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
+    #[test]
+    fn the_trace_of_the_event_goes_before_that_of_the_request_and_neither_names_the_run() {
+        let traced = |parent: &str| {
+            let extensions = [("traceparent", parent), ("tracestate", "a=1")];
+            let extensions =
+                extensions.map(|(name, value)| (name.to_owned(), ExtensionValue::String(value.into())));
+            EventRecord { extensions: extensions.into(), ..event("/s", "1") }
+        };
+        let hop = TraceContext::new(OTHER, None);
+        let found = |event: EventRecord| {
+            let planned = from_event(&job(), event, None).unwrap().in_trace(hop.as_ref());
+            let trace = trace::trace(&planned.named("n")).unwrap();
+            (trace.parent().to_owned(), trace.state().map(str::to_owned), planned.digest().map(str::to_owned))
+        };
+        let plain = found(event("/s", "1"));
+        assert_eq!((plain.0.as_str(), &plain.1), (OTHER, &None));
+        assert_eq!(found(traced(TRACE)), (TRACE.to_owned(), Some("a=1".to_owned()), plain.2.clone()));
+        assert_eq!(found(traced("00-nonsense")), plain, "a bad one is none");
+        assert_eq!(trace::trace(&from_event(&job(), event("/s", "1"), None).unwrap().named("n")), None);
     }
 
     #[test]

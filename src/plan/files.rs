@@ -9,7 +9,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{environment, ownership};
+use super::ownership;
 use crate::api::{EventRecord, Execution};
 use crate::event::{self, Event, json};
 
@@ -54,7 +54,7 @@ pub fn files(execution: &Execution) -> Result<Option<ConfigMap>, event::Error> {
 /// Bytes of the event's file, or a bound on them where that bound is small enough not to matter.
 pub(super) fn event_size(record: &EventRecord) -> usize {
     // A character takes at most six bytes in JSON; names and punctuation of the fixed attributes fit the kibibyte.
-    let attributes = environment::attributes(record);
+    let attributes = record.attributes();
     let raw: usize = attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
     let data = record.data.as_ref().or(record.data_base64.as_ref()).map_or(0, String::len);
     let bound = (raw + data) * 6 + 1024;

@@ -5,7 +5,7 @@
 //! | file | decides |
 //! |---|---|
 //! | `identity` | which events are the same, and what a run is called |
-//! | `execution` | (Job, event) → the Execution to create |
+//! | `execution`, `trace` | (Job, event) → the Execution to create |
 //! | `files`, `task_set`, `environment` | Execution → `ConfigMap` and `batch/v1` Job |
 //! | `run` | (Execution, task set, Pods, now) → the next step |
 //! | `start`, `progress`, `verdict` | has it started, how far is it, how did it end |
@@ -29,6 +29,7 @@ mod runs;
 mod standing;
 mod start;
 mod task_set;
+mod trace;
 mod trigger;
 mod verdict;
 
@@ -46,4 +47,5 @@ pub use run::{NAME_TAKEN, Observed, Plan, Tasks, Template, doubts_task_set, held
 pub use runs::{Brief, Runs};
 pub use start::DEFAULT_START_DEADLINE_SECONDS;
 pub use task_set::task_set;
+pub use trace::trace;
 pub use trigger::trigger_status;

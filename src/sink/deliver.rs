@@ -10,6 +10,7 @@ use super::answer::Refusal;
 use super::answer::not_accepted;
 use crate::api::EventRecord;
 use crate::event::Event;
+use crate::event::TraceContext;
 use crate::ops;
 use crate::ops::Accepted;
 use crate::ops::Outcome;
@@ -17,6 +18,23 @@ use crate::plan;
 
 /// Creates of one event at a time: enough that a fan-out is quick, few enough that one event is no flood.
 const CONCURRENT_CREATES: usize = 4;
+
+/// What a request brought.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) event: Event,
+    /// The trace of this hop.
+    pub(super) trace: Option<TraceContext>,
+}
+
+/// Why a run is created.
+#[derive(Clone, Copy)]
+struct Cause<'a> {
+    /// The Trigger that matched.
+    trigger: Option<&'a str>,
+    /// The trace of the hop that brought the event.
+    trace: Option<&'a TraceContext>,
+}
 
 /// What an event started.
 #[derive(Debug)]
@@ -31,8 +49,10 @@ pub(super) struct Run {
 
 impl Sink {
     /// Runs the Job that the event was sent to.
-    pub(super) async fn run(&self, namespace: &str, job: &str, event: &Event) -> Result<Run, Refusal> {
-        let Accepted { execution, outcome } = self.create(namespace, job, event.into(), None).await?;
+    pub(super) async fn run(&self, namespace: &str, job: &str, delivery: &Delivery) -> Result<Run, Refusal> {
+        let Delivery { event, trace } = delivery;
+        let cause = Cause { trigger: None, trace: trace.as_ref() };
+        let Accepted { execution, outcome } = self.create(namespace, job, event.into(), cause).await?;
         Ok(Run { trigger: None, execution, outcome })
     }
 
@@ -40,7 +60,12 @@ impl Sink {
     ///
     /// Everything that can be created is, whatever becomes of the rest; then the gravest failure is the answer, so that
     /// a sender that tries again completes what is missing, and what is there is a duplicate.
-    pub(super) async fn run_matching(&self, namespace: &str, event: &Event) -> Result<Vec<Run>, Refusal> {
+    pub(super) async fn run_matching(
+        &self,
+        namespace: &str,
+        delivery: &Delivery,
+    ) -> Result<Vec<Run>, Refusal> {
+        let Delivery { event, trace } = delivery;
         // By Job: an event runs a Job once, however many Triggers say so.
         let mut jobs: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for trigger in self.inner.triggers.matching(namespace, event)? {
@@ -54,8 +79,9 @@ impl Sink {
             .map(|(job, triggers)| {
                 let record = record.clone();
                 async move {
-                    let first = triggers.first().map(String::as_str);
-                    let accepted = self.create(namespace, &job, record, first).await?;
+                    let cause =
+                        Cause { trigger: triggers.first().map(String::as_str), trace: trace.as_ref() };
+                    let accepted = self.create(namespace, &job, record, cause).await?;
                     Ok::<_, Refusal>(runs(&accepted, triggers))
                 }
             })
@@ -79,12 +105,13 @@ impl Sink {
         namespace: &str,
         name: &str,
         record: EventRecord,
-        trigger: Option<&str>,
+        cause: Cause<'_>,
     ) -> Result<Accepted, Refusal> {
+        let Cause { trigger, trace } = cause;
         let Some(job) = self.inner.triggers.job(namespace, name).await? else {
             return Err(Refusal::NotFound(format!("there is no job {name} in namespace {namespace}")));
         };
-        let planned = plan::from_event(&job, record, trigger)?;
+        let planned = plan::from_event(&job, record, trigger)?.in_trace(trace);
         ops::accept(&self.inner.client, &planned).await.map_err(|error| not_accepted(error, name))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `POST /namespaces/{ns}/jobs/{job}` | runs that Job |
+//! | `POST /namespaces/{ns}/jobs/{job}`, with any suffix | runs that Job |
 //! | `POST /namespaces/{ns}`, `POST /` (= the default namespace) | runs the Job of every Trigger that matches |
 //! | `GET /namespaces/{ns}/executions/{name}` | how a run is doing |
 //! | `GET /healthz`, `GET /readyz` | whether the process lives, whether it can take events |
@@ -123,6 +123,7 @@ impl Sink {
             .route("/namespaces/{namespace}/", any(receive::to_namespace))
             .route("/namespaces/{namespace}/jobs/{job}", any(receive::to_job))
             .route("/namespaces/{namespace}/jobs/{job}/", any(receive::to_job))
+            .route("/namespaces/{namespace}/jobs/{job}/{*suffix}", any(receive::to_job_with_suffix))
             .route("/namespaces/{namespace}/executions/{execution}", any(status::show))
             .route("/namespaces/{namespace}/executions/{execution}/", any(status::show))
             .fallback(answer::no_such_path)

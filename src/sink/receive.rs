@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::Sink;
 use super::answer::Refusal;
+use super::deliver::Delivery;
 use super::deliver::Run;
 use crate::event;
 use crate::ops::Outcome;
@@ -50,6 +51,17 @@ pub(super) async fn to_job(
     sink.receive(&namespace, Some(&job), request).await
 }
 
+/// `POST /namespaces/{namespace}/jobs/{job}/{suffix}`: whoever names a Job as a sink may add a path of his own to its
+/// address (Knative's `ref` with `uri`); it means nothing here.
+pub(super) async fn to_job_with_suffix(
+    State(sink): State<Sink>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let Path((namespace, job, _)) = path.map_err(unreadable)?;
+    sink.receive(&namespace, Some(&job), request).await
+}
+
 /// A path that is not UTF-8 names nothing.
 pub(super) fn unreadable(_: PathRejection) -> Refusal {
     Refusal::NotFound("the path is not readable".to_owned())
@@ -69,9 +81,10 @@ impl Sink {
         }
         let received = self.read(&parts.headers, body).await?;
         let event = event::http::decode(&parts.headers, &received.bytes)?;
+        let delivery = Delivery { event, trace: event::TraceContext::of_headers(&parts.headers) };
         let runs = match job {
-            Some(job) => vec![self.run(namespace, job, &event).await?],
-            None => self.run_matching(namespace, &event).await?,
+            Some(job) => vec![self.run(namespace, job, &delivery).await?],
+            None => self.run_matching(namespace, &delivery).await?,
         };
         Ok(accepted(namespace, &runs, wants_representation(&parts.headers)))
     }
