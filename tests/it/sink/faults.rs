@@ -11,13 +11,14 @@ use http::Method;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::Fault;
 use super::World;
 use super::event;
 use super::setup;
 use crate::support::eventually;
+use crate::support::faults::Fault;
+use crate::support::faults::Head;
 
-fn is_create(request: &Request) -> bool {
+fn is_create(request: &Head) -> bool {
     request.method() == Method::POST && request.uri().path().ends_with("/executions")
 }
 
@@ -67,6 +68,23 @@ async fn an_answer_that_was_lost_is_a_duplicate_at_the_next_attempt() {
     request.headers_mut().insert("prefer", "return=representation".parse().unwrap());
     assert_eq!(world.send(request).await.json()[0]["outcome"], "duplicate");
     assert_eq!(world.executions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_503_and_the_retry_is_harmless() {
+    let world = setup().job("resize").start().await;
+    let faults = [(Fault::Reset, false), (Fault::LoseAll, true), (Fault::Cut(0), true)];
+    for (number, (fault, is_done)) in faults.into_iter().enumerate() {
+        let id = number.to_string();
+        world.faults.set(move |request| is_create(request).then_some(fault));
+        let answer = world.post_event(&id).await;
+        assert_eq!(answer.code(), 503, "{fault:?}");
+        answer.detail();
+        assert_eq!(world.executions().await.len(), number + usize::from(is_done), "{fault:?}");
+        world.faults.clear();
+        assert_eq!(world.post_event(&id).await.code(), 202, "{fault:?}");
+        assert_eq!(world.executions().await.len(), number + 1, "{fault:?}");
+    }
 }
 
 #[tokio::test]

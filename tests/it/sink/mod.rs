@@ -7,17 +7,11 @@ mod malformed;
 mod records;
 mod triggers;
 
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::middleware;
-use axum::middleware::Next;
-use axum::response::IntoResponse;
-use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::StatusCode;
@@ -37,72 +31,15 @@ use serde_json::Value;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::DropGuard;
+use tower::Layer;
 use tower::ServiceExt;
 
 use crate::support::eventually;
+use crate::support::faults::Faults;
 use crate::support::local;
 
 /// Namespace of the scenarios.
 pub(crate) const NAMESPACE: &str = "apps";
-
-/// What the API server does with a request instead of serving it.
-#[derive(Clone, Copy)]
-pub(crate) enum Fault {
-    /// Answers with a failure.
-    Answer(u16),
-    /// Never answers.
-    Hang,
-    /// Does what was asked and answers with a failure.
-    Lose,
-}
-
-type Rule = Arc<dyn Fn(&Request) -> Option<Fault> + Send + Sync>;
-
-/// Faults between us and the API server; none to begin with.
-#[derive(Clone, Default)]
-pub(crate) struct Faults(Arc<Mutex<Option<Rule>>>);
-
-impl Faults {
-    /// From now on, requests for which `rule` says so fail.
-    pub(crate) fn set(&self, rule: impl Fn(&Request) -> Option<Fault> + Send + Sync + 'static) {
-        *self.0.lock().unwrap() = Some(Arc::new(rule));
-    }
-
-    /// From now on, everything is served.
-    pub(crate) fn clear(&self) {
-        *self.0.lock().unwrap() = None;
-    }
-
-    fn decide(&self, request: &Request) -> Option<Fault> {
-        let rule = self.0.lock().unwrap().clone();
-        rule.and_then(|rule| rule(request))
-    }
-
-    fn before(&self, router: Router) -> Router {
-        let faults = self.clone();
-        router.layer(middleware::from_fn(move |request: Request, next: Next| {
-            let faults = faults.clone();
-            async move {
-                match faults.decide(&request) {
-                    None => next.run(request).await,
-                    Some(Fault::Hang) => std::future::pending().await,
-                    Some(Fault::Lose) => {
-                        drop(next.run(request).await);
-                        failure(504)
-                    }
-                    Some(Fault::Answer(code)) => failure(code),
-                }
-            }
-        }))
-    }
-}
-
-/// A `metav1.Status`, with words that no sender must ever see.
-fn failure(code: u16) -> Response {
-    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "etcd secret words", "reason": "InternalError", "code": code});
-    (StatusCode::from_u16(code).unwrap(), axum::Json(status)).into_response()
-}
 
 /// A sink and the cluster that it works on.
 pub(crate) struct World {
@@ -160,7 +97,7 @@ impl Setup {
         namespace.metadata.name = Some(NAMESPACE.to_owned());
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
         let faults = Faults::default();
-        let upstream = Client::new(faults.before(cluster.server.router()), "default");
+        let upstream = Client::new(faults.layer(cluster.server.router()), "default");
         let triggers = Triggers::new(upstream.clone());
         let (shutdown, feeds) = (CancellationToken::new(), CancellationToken::new());
         let sink = Sink::new(upstream, triggers.clone(), self.options, shutdown.clone());

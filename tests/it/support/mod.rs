@@ -1,6 +1,7 @@
 //! What the scenarios stand on: waiting for a state with a deadline.
 #![allow(dead_code, reason = "each behaviour uses its own part")]
 
+pub(crate) mod faults;
 pub(crate) mod local;
 pub(crate) mod process;
 

@@ -1,0 +1,109 @@
+//! Each kind of fault at each request that matters.
+
+use k8s_openapi::api::batch::v1 as batchv1;
+
+use super::*;
+use crate::support::faults::{Fault, Head, is_watch, is_write};
+
+/// The writes of one run, as the end of their path and the method.
+const WRITES: [(&str, Method); 3] = [
+    ("/api/v1/namespaces/default/configmaps", Method::POST),
+    ("/apis/batch/v1/namespaces/default/jobs", Method::POST),
+    ("/status", Method::PATCH),
+];
+
+/// What the controllers watch.
+const WATCHED: [&str; 5] = [
+    "/apis/run.kakehi.dev/v1alpha1/executions",
+    "/apis/run.kakehi.dev/v1alpha1/jobs",
+    "/apis/run.kakehi.dev/v1alpha1/triggers",
+    "/apis/batch/v1/jobs",
+    "/api/v1/pods",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_at_any_write_of_a_run_is_mended() {
+    let mut machine = Machine::start();
+    machine.job("work", "exit 0", false).await;
+    machine.start_controllers();
+    let faults = [409, 429, 500, 503, 504].map(Fault::Answer);
+    let faults = faults.into_iter().chain([Fault::Lose, Fault::LoseAll, Fault::Reset, Fault::Cut(0)]);
+    let mut runs = 0;
+    for fault in faults {
+        for (path, method) in WRITES {
+            let is_wanted = move |head: &Head| {
+                let is_status = path == "/status" && head.uri().path().contains("/executions/");
+                *head.method() == method
+                    && head.uri().path().ends_with(path)
+                    && (is_status || path != "/status")
+            };
+            let hit = machine.control_faults.once(fault, is_wanted);
+            let run = machine.send("work", &runs.to_string()).await;
+            machine.succeeds(&run).await;
+            assert!(hit.came(), "{fault:?} at {path}");
+            runs += 1;
+            let made = machine.done.count("POST /apis/batch/v1/namespaces/default/jobs");
+            assert_eq!(made, runs, "{fault:?} at {path}");
+        }
+    }
+    assert_eq!(machine.count::<batchv1::Job>().await, runs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_at_any_look_of_a_run_is_mended() {
+    let mut machine = Machine::start();
+    machine.job("work", "exit 0", false).await;
+    machine.start_controllers();
+    machine.succeeds(&machine.send("work", "first").await).await;
+    for (number, fault) in
+        [Fault::Answer(429), Fault::Answer(500), Fault::Reset, Fault::Cut(0)].into_iter().enumerate()
+    {
+        let is_look = |head: &Head| !is_write(head) && head.uri().path().contains("/executions/work-");
+        let hit = machine.control_faults.once(fault, is_look);
+        let run = machine.send("work", &number.to_string()).await;
+        machine.succeeds(&run).await;
+        assert!(hit.came(), "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_ends_in_any_way_is_mended() {
+    let mut machine = Machine::start();
+    machine.job("work", "exit 0", false).await;
+    let faults = [
+        Fault::Answer(410),
+        Fault::Answer(503),
+        Fault::Reset,
+        Fault::Cut(0),
+        Fault::Cut(1),
+        Fault::Expire(0),
+        Fault::Expire(1),
+    ];
+    for (number, fault) in faults.into_iter().enumerate() {
+        // The first watch of every kind.
+        let left = Mutex::new(WATCHED.to_vec());
+        let hits = Arc::new(Mutex::new(0));
+        let counted = hits.clone();
+        machine.control_faults.set(move |head| {
+            let mut left = left.lock().unwrap();
+            let at = left.iter().position(|path| is_watch(head) && head.uri().path() == *path)?;
+            left.remove(at);
+            *counted.lock().unwrap() += 1;
+            Some(fault)
+        });
+        machine.start_controllers();
+        let run = machine.send("work", &number.to_string()).await;
+        machine.succeeds(&run).await;
+        eventually("every watch was hit", async || {
+            let hits = *hits.lock().unwrap();
+            if hits == WATCHED.len() { Ok(()) } else { Err(hits) }
+        })
+        .await;
+        // And afterwards they are whole: the next run needs them all.
+        let run = machine.send("work", &format!("{number}-again")).await;
+        machine.succeeds(&run).await;
+        machine.stop_controllers().await;
+    }
+    let runs = machine.count::<Execution>().await;
+    assert_eq!(machine.done.count("POST /apis/batch/v1/namespaces/default/jobs"), runs);
+}

@@ -1,0 +1,63 @@
+//! Fifty runs under faults of every kind at random.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+use k8s_openapi::api::batch::v1 as batchv1;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+
+use super::*;
+use crate::support::faults::storm;
+
+const RUNS: usize = 50;
+/// Requests of a thousand that fail. A step makes about four, so that a third of all steps fail.
+const PER_MILLE: u64 = 100;
+
+/// One storm: every event is taken, every run ends, and nothing is there twice.
+async fn weather(seed: u64) {
+    let mut machine = Machine::start();
+    machine.job("work", "exit 0", false).await;
+    machine.sink_faults.set(storm(seed, PER_MILLE));
+    machine.control_faults.set(storm(!seed, PER_MILLE));
+    machine.start_controllers();
+
+    let ids: Vec<String> = (0..RUNS).map(|number| format!("{seed}-{number}")).collect();
+    let runs = join_all(ids.iter().map(|id| machine.send("work", id))).await;
+    let again = join_all(ids.iter().map(|id| machine.send("work", id))).await;
+    assert_eq!(runs, again, "a repeated event is the same run");
+    assert_eq!(runs.iter().collect::<BTreeSet<_>>().len(), RUNS);
+    let ended = join_all(runs.iter().map(|run| machine.succeeds(run))).await;
+
+    assert_eq!(machine.count::<Execution>().await, RUNS);
+    for (made, path) in [
+        (machine.count::<batchv1::Job>().await, "/apis/batch/v1/namespaces/default/jobs"),
+        (machine.count::<ConfigMap>().await, "/api/v1/namespaces/default/configmaps"),
+    ] {
+        assert_eq!(made, RUNS, "{path}");
+        assert_eq!(machine.done.count(&format!("POST {path}")), RUNS, "nothing was made twice: {path}");
+    }
+    assert_eq!(machine.count::<Pod>().await, RUNS, "every task ran once");
+    for run in ended {
+        let name = run.metadata.name.unwrap();
+        let owners =
+            machine.api::<batchv1::Job>().get(&name).await.unwrap().metadata.owner_references.unwrap();
+        assert_eq!(Some(owners[0].uid.clone()), run.metadata.uid, "{name}");
+    }
+    // The watches of the controllers mend themselves, so the sum is right in the end.
+    eventually("the Job counts its runs", async || {
+        let status = machine.api::<Job>().get("work").await.unwrap().status.unwrap_or_default();
+        let counts = (status.execution_count, status.running_count, status.queued_count);
+        if counts == (i64::try_from(RUNS).unwrap(), 0, 0) { Ok(()) } else { Err(counts) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_runs_end_once_each_in_a_storm() {
+    weather(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_runs_end_once_each_in_another_storm() {
+    weather(0x5eed).await;
+}
