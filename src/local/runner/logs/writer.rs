@@ -97,19 +97,23 @@ impl LogWriter {
 
     async fn append(&mut self, entries: &[u8]) -> io::Result<()> {
         let length = entries.len() as u64;
-        if self.size > 0 && self.size + length > self.max {
-            self.rotate().await?;
-        }
+        let is_full = self.size > 0 && self.size + length > self.max;
+        // A file that cannot be rotated grows: what a process says is worth more than the bound.
+        let rotation = if is_full { self.rotate().await } else { Ok(()) };
         self.file.write_all(entries).await?;
         self.file.flush().await?;
         self.size += length;
         self.progress.send_modify(|progress| progress.writes += 1);
-        Ok(())
+        rotation
     }
 
+    /// Begins a new file. It is made before the old one is moved, so that whatever fails there is one to write to.
     async fn rotate(&mut self) -> io::Result<()> {
+        let next = self.path.with_extension("log.next");
+        let file = File::create(&next).await?;
         tokio::fs::rename(&self.path, rotated(&self.path)).await?;
-        self.file = File::create(&self.path).await?;
+        tokio::fs::rename(&next, &self.path).await?;
+        self.file = file;
         self.size = 0;
         self.progress.send_modify(|progress| progress.generation += 1);
         Ok(())
@@ -179,6 +183,28 @@ mod tests {
         for file in [path.clone(), rotated(&path)] {
             // One append may overshoot an empty file, never more.
             assert!(std::fs::metadata(file).unwrap().len() <= 1000 + 64);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_while_no_new_file_can_be_made_is_kept() {
+        // The name of the new file is taken; then that of the old one.
+        for obstacle in ["0.log.next", "0.log.1"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("0.log");
+            std::fs::create_dir_all(dir.path().join(obstacle).join("x")).unwrap();
+            let mut writer = LogWriter::create(path.clone(), 100).unwrap();
+            let (mut input, output) = tokio::io::duplex(64);
+            let feed = async {
+                for number in 0..50 {
+                    input.write_all(format!("line {number}\n").as_bytes()).await.unwrap();
+                }
+                drop(input);
+            };
+            tokio::join!(feed, writer.copy(output, &b""[..]));
+            let found = texts(&path);
+            assert_eq!(found.len(), 50, "{obstacle}: {found:?}");
+            assert!(writer.progress().borrow().ended, "{obstacle}");
         }
     }
 }
