@@ -1,5 +1,7 @@
 //! `pods/{name}/log`: asks the kubelet of the pod's node and streams its answer through.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::IntoResponse;
 use axum::response::Response;
@@ -15,6 +17,8 @@ use hyper_util::rt::TokioExecutor;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 
 use crate::local::server::codec;
 use crate::local::server::objects;
@@ -28,13 +32,28 @@ const COMPLAINT: usize = 16 << 10;
 const PARAMETERS: &[&str] =
     &["follow", "tailLines", "timestamps", "limitBytes", "sinceSeconds", "sinceTime", "previous", "stream"];
 
+/// Logs that are streamed at a time. Each holds a connection on both sides for as long as it is followed; more than this
+/// is not somebody who reads.
+const STREAMS: usize = 256;
+
 /// The connections to kubelets.
 #[derive(Debug, Clone)]
-pub(super) struct Kubelets(Client<HttpConnector, Body>);
+pub(super) struct Kubelets {
+    client: Client<HttpConnector, Body>,
+    /// One permit per log that is being streamed.
+    streams: Arc<Semaphore>,
+}
 
 impl Kubelets {
     pub(super) fn new() -> Self {
-        Self(Client::builder(TokioExecutor::new()).build_http())
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { client, streams: Arc::new(Semaphore::new(STREAMS)) }
+    }
+
+    /// A place for one more stream.
+    fn admit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let streams = Arc::clone(&self.streams);
+        streams.try_acquire_owned().map_err(|_| Refusal::TooMany("too many logs are being read"))
     }
 }
 
@@ -62,11 +81,17 @@ pub(super) async fn log(call: &Call, name: &str) -> Result<Response, Refusal> {
     let uri: Uri = path.parse().map_err(|error| Refusal::Node(format!("{path:?} is no address: {error}")))?;
     let request =
         Request::get(uri.clone()).body(Body::empty()).map_err(|error| Refusal::Node(error.to_string()))?;
-    let answer = call.server.kubelets.0.request(request).await;
+    let place = call.server.kubelets.admit()?;
+    let answer = call.server.kubelets.client.request(request).await;
     let answer = answer.map_err(|error| Refusal::Node(format!("Get \"{uri}\": {error}")))?;
     let (parts, body) = answer.into_parts();
     if parts.status.is_success() {
         let content_type = parts.headers.get(header::CONTENT_TYPE).cloned();
+        // The place is taken until the last frame was read, or nobody reads any more.
+        let body = body.map_frame(move |frame| {
+            let _held = &place;
+            frame
+        });
         let mut response = Response::new(Body::new(body));
         if let Some(content_type) = content_type {
             response.headers_mut().insert(header::CONTENT_TYPE, content_type);
@@ -127,6 +152,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn logs_are_read_by_a_bounded_number_at_a_time() {
+        let kubelets = Kubelets::new();
+        let mut places: Vec<_> = (0..STREAMS).map(|_| kubelets.admit().unwrap()).collect();
+        let refusal = kubelets.admit().unwrap_err();
+        assert_eq!(refusal.status()["code"], 429);
+        places.pop();
+        assert!(kubelets.admit().is_ok(), "a place that was left is free");
+    }
 
     #[test]
     fn a_log_is_of_one_container() {

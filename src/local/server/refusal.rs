@@ -92,6 +92,9 @@ pub(super) enum Refusal {
     /// Whatever the store could not do. Nothing was acknowledged.
     #[error("the store cannot answer now: {}", chain(.0))]
     Store(#[from] store::Error),
+    /// More than is served at a time.
+    #[error("{0}, please try again later")]
+    TooMany(&'static str),
     /// The kubelet of a pod's node does not answer.
     #[error("{0}")]
     Node(String),
@@ -134,6 +137,7 @@ impl Refusal {
             Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             Self::Store(error) => match error {
                 store::Error::Storage(_) | store::Error::KeyTooLong(_) => {
                     (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
@@ -192,6 +196,7 @@ impl Refusal {
             | Self::NotAcceptable
             | Self::UnsupportedMediaType(_)
             | Self::TooLarge(_)
+            | Self::TooMany(_)
             | Self::Store(_)
             | Self::Node(_)
             | Self::Internal(_) => None,
@@ -226,7 +231,7 @@ impl IntoResponse for Refusal {
         let mut response = (code, self.status().to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if code == StatusCode::SERVICE_UNAVAILABLE {
+        if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&code) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
