@@ -10,7 +10,7 @@ async fn nothing_is_written_where_nothing_changes() {
     let mut machine = Machine::start();
     machine.job("work", "exit 0", false).await;
     machine.job("idle", "exit 0", true).await;
-    machine.job("long", "exec sleep 1000", false).await;
+    machine.job("long", "exec sleep 120", false).await;
     machine.start_controllers();
     let finished = machine.send("work", "1").await;
     machine.succeeds(&finished).await;
@@ -54,4 +54,7 @@ async fn nothing_is_written_where_nothing_changes() {
         [&finished, &queued, &running, "jobs/idle/", "jobs/long/"].iter().any(|part| write.contains(*part))
     });
     assert!(writes.is_empty(), "{writes:#?}");
+    ops::cancel(&machine.client, NAMESPACE, &running).await.unwrap();
+    let ended = tokio::time::timeout(DEADLINE, ops::wait(&machine.client, NAMESPACE, &running)).await;
+    assert_eq!(plan::phase(&ended.expect("it ends").unwrap()), Phase::Cancelled);
 }

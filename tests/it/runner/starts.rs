@@ -129,12 +129,12 @@ async fn the_event_is_where_k_event_path_says() {
 #[tokio::test]
 async fn containers_of_a_pod_share_an_empty_directory_and_init_containers_go_first() {
     let machine = Machine::start();
-    let mounts = json!([{ "name": "work", "mountPath": "/work" }]);
+    let mounts = json!([{ "name": "scratch", "mountPath": "/scratch" }]);
     let init = |name: &str, script: &str| json!({ "name": name, "image": "none", "command": ["sh", "-c", script], "volumeMounts": mounts });
     let spec = json!({
-        "initContainers": [init("a", "echo a >> $KAKEHI_MOUNTS/work/f"), init("b", "echo b >> $KAKEHI_MOUNTS/work/f")],
-        "containers": [init("main", "cat $KAKEHI_MOUNTS/work/f")],
-        "volumes": [{ "name": "work", "emptyDir": {} }],
+        "initContainers": [init("a", "echo a >> $KAKEHI_MOUNTS/scratch/f"), init("b", "echo b >> $KAKEHI_MOUNTS/scratch/f")],
+        "containers": [init("main", "cat $KAKEHI_MOUNTS/scratch/f")],
+        "volumes": [{ "name": "scratch", "emptyDir": {} }],
     });
     machine.create("p", spec).await;
     let pod = machine.end("p").await;
