@@ -5,7 +5,7 @@
 //!
 //! | floor | modules | what stands there |
 //! |---|---|---|
-//! | 0 | [`event`] | the event and its wire formats; no Kubernetes, no async, no clock |
+//! | 0 | [`event`], [`spans`] | the event and its wire formats; no Kubernetes, no async, no clock. Spans that join traces |
 //! | 1 | [`api`], then [`filter`] on it | our Kubernetes objects; trigger filters |
 //! | 2 | [`plan`] | every decision as a plain function of (objects, now) |
 //! | 3 | [`ops`], [`triggers`] | use cases on a `kube::Client`; the live trigger set |
@@ -25,5 +25,6 @@ pub mod local;
 pub mod ops;
 pub mod plan;
 pub mod sink;
+pub mod spans;
 pub mod telemetry;
 pub mod triggers;

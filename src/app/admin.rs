@@ -1,11 +1,15 @@
-//! The port for whoever runs the process: does it live, is it ready and if not why.
+//! The port for whoever runs the process: does it live, is it ready and if not why, and what has it counted.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::get;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 
 /// Says what is amiss, in words for people; nothing if all is well. Asked at every request, so it must be quick.
 pub(super) type Probe = Box<dyn Fn() -> Option<String> + Send + Sync>;
@@ -17,6 +21,8 @@ pub(super) struct Admin {
     pub(super) ready: Vec<Probe>,
     /// What only a restart can mend.
     pub(super) alive: Vec<Probe>,
+    /// What was counted.
+    pub(super) counted: Registry,
 }
 
 impl Admin {
@@ -25,6 +31,7 @@ impl Admin {
         Router::new()
             .route("/healthz", get(async |State(admin): State<Arc<Admin>>| answer(&admin.alive)))
             .route("/readyz", get(async |State(admin): State<Arc<Admin>>| answer(&admin.ready)))
+            .route("/metrics", get(async |State(admin): State<Arc<Admin>>| metrics(&admin.counted)))
             .with_state(Arc::new(self))
     }
 }
@@ -37,6 +44,13 @@ fn answer(probes: &[Probe]) -> (StatusCode, String) {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, amiss.join("\n") + "\n")
     }
+}
+
+/// Everything that was counted, in the `OpenMetrics` text format.
+fn metrics(counted: &Registry) -> Result<impl IntoResponse + use<>, StatusCode> {
+    let mut text = String::new();
+    encode(&mut text, counted).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
 }
 
 #[cfg(test)]

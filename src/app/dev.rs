@@ -86,7 +86,10 @@ impl Dev {
             sink::Options { max_event_bytes, ..sink::Options::default() },
             stages[SINK].token(),
         );
-        let controlling = controllers::Options { sink_url: format!("http://{}", sink.address()) };
+        let controlling = controllers::Options {
+            sink_url: format!("http://{}", sink.address()),
+            ..controllers::Options::default()
+        };
 
         let dev = (client.clone(), api.address(), sink.address());
         let until = stages[API].token();

@@ -5,6 +5,7 @@
 
 mod admin;
 mod dev;
+mod leader;
 mod preflight;
 mod serve;
 mod stage;
@@ -15,7 +16,8 @@ use crate::listen::BindError;
 use crate::local;
 
 pub use dev::{Dev, DevOptions};
-pub use serve::{ControllerRole, Serve, ServeOptions, SinkRole};
+pub use leader::{LeaseOptions, Timing};
+pub use serve::{Clients, ControllerRole, Serve, ServeOptions, SinkRole};
 
 /// Starting or running failed.
 #[derive(Debug, thiserror::Error)]
@@ -57,4 +59,7 @@ pub enum Fault {
     /// The local Kubernetes cannot go on.
     #[error(transparent)]
     Local(#[from] local::Error),
+    /// Whoever leads cannot go on.
+    #[error(transparent)]
+    Leader(#[from] leader::Error),
 }

@@ -12,8 +12,11 @@ use kube::Client;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use prometheus_client::metrics::info::Info;
+
 use super::Error;
 use super::admin::{Admin, Probe};
+use super::leader::{self, Election, LeaseOptions};
 use super::preflight::{self, Waiting};
 use super::stage::Stage;
 use crate::controllers;
@@ -54,6 +57,23 @@ pub struct SinkRole {
 pub struct ControllerRole {
     /// What they need to know.
     pub options: controllers::Options,
+    /// What decides which of several processes works.
+    pub lease: LeaseOptions,
+}
+
+/// Clients of the API server.
+#[derive(Clone)]
+pub struct Clients {
+    /// For the work.
+    pub work: Client,
+    /// For the election alone, so that a renewal never waits behind the work.
+    pub election: Client,
+}
+
+impl std::fmt::Debug for Clients {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clients").finish_non_exhaustive()
+    }
 }
 
 /// The running parts.
@@ -96,7 +116,7 @@ impl Schedule {
 
 impl Serve {
     /// Binds the ports and starts every part. What the API server cannot do yet is waited for: see `/readyz`.
-    pub async fn start(client: Client, options: ServeOptions) -> Result<Self, Error> {
+    pub async fn start(clients: Clients, options: ServeOptions) -> Result<Self, Error> {
         let ServeOptions { sink, controller, admin, grace } = options;
         // Ports first: what is taken shows before anything has begun.
         let admin_port = bind("the admin port", admin).await?;
@@ -112,12 +132,14 @@ impl Serve {
         };
         let leaving = serve.leaving.clone();
         let stopping: Probe = Box::new(move || leaving.is_cancelled().then(|| "stopping".to_owned()));
-        let mut admin = Admin { ready: vec![stopping], alive: Vec::new() };
+        let mut admin = Admin { ready: vec![stopping], ..Admin::default() };
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        admin.counted.register("kakehi_build", "What is running", build);
         if let Some(role) = sink {
-            serve.start_sink(&client, role, &mut admin).await?;
+            serve.start_sink(&clients.work, role, &mut admin).await?;
         }
         if let Some(role) = controller {
-            serve.start_controllers(client, role, &mut admin);
+            serve.start_controllers(clients, role, &mut admin);
         }
         let until = serve.admin.token();
         serve.admin.spawn_endless(admin_port.serve(admin.router(), until, RESERVE));
@@ -129,6 +151,7 @@ impl Serve {
         let port = bind("the event sink", address).await?;
         let triggers = Triggers::new(client.clone());
         let sink = Sink::new(client.clone(), triggers.clone(), options, self.sinking.token());
+        sink.register(&mut admin.counted);
         self.sink = Some((sink.clone(), port.address()));
 
         let (waiting, known) = (Waiting::new(), triggers.clone());
@@ -151,16 +174,24 @@ impl Serve {
         Ok(())
     }
 
-    fn start_controllers(&mut self, client: Client, role: ControllerRole, admin: &mut Admin) {
-        let ControllerRole { options } = role;
-        let waiting = Waiting::new();
+    fn start_controllers(&mut self, clients: Clients, role: ControllerRole, admin: &mut Admin) {
+        let Clients { work: client, election } = clients;
+        let ControllerRole { options, lease } = role;
+        let silence = lease.timing.duration;
+        let election = Election::new(election, client.clone(), lease);
+        let (waiting, standing) = (Waiting::new(), election.standing());
         admin.ready.push(waiting.probe());
+        admin.ready.push(standing.is_heard(silence));
+        admin.alive.push(standing.is_alive());
+        standing.register(&mut admin.counted);
+        options.metrics.register(&mut admin.counted);
         let until = self.controlling.token();
-        self.controlling.spawn_endless(async move {
+        self.controlling.spawn(async move {
             let asked = preflight::of_controllers();
-            if until.run_until_cancelled(preflight::pass(&client, &asked, &waiting)).await.is_some() {
-                controllers::run(client, options, until).await;
+            if until.run_until_cancelled(preflight::pass(&client, &asked, &waiting)).await.is_none() {
+                return Ok::<_, leader::Error>(());
             }
+            election.run(move |client, until| controllers::run(client, options.clone(), until), until).await
         });
     }
 

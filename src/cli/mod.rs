@@ -35,7 +35,7 @@ use clap::{Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api::DEFAULT_NAMESPACE;
-use crate::telemetry::{self, LogFormat, LogOptions};
+use crate::telemetry::{self, LogFormat, LogOptions, TraceOptions};
 
 pub use error::{Error, Exit, chain};
 pub use output::Format;
@@ -163,6 +163,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
 
 /// Runs a parsed command to its end, on a runtime of its own.
 pub fn main(cli: Cli) -> Result<Exit, Error> {
+    // The only failure is that a provider is installed already, as when several commands share a process.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("start the runtime")?;
     let end = runtime.block_on(cli.run());
@@ -175,16 +177,19 @@ impl Cli {
     async fn run(self) -> Result<Exit, Error> {
         let Cli { global, command } = self;
         colours(global.color);
-        let filter = telemetry::init(&global.log, output::colourful());
-        filter.context("read --log").map_err(Error::Usage)?;
+        let telemetry = telemetry::init(&global.log, command.traces(), output::colourful());
+        let telemetry = telemetry.map_err(|error| Error::Usage(error.into()))?;
         let output = output::Output::new();
-        if command.stops_in_order() {
-            return command.run(&global, &output).await;
-        }
-        tokio::select! {
-            end = command.run(&global, &output) => end,
-            () = interrupted() => Err(Error::Interrupted),
-        }
+        let end = if command.stops_in_order() {
+            command.run(&global, &output).await
+        } else {
+            tokio::select! {
+                end = command.run(&global, &output) => end,
+                () = interrupted() => Err(Error::Interrupted),
+            }
+        };
+        telemetry.finish().await;
+        end
     }
 }
 
@@ -192,6 +197,14 @@ impl Command {
     /// Whether the verb looks after signals itself, because it has something to stop in order.
     fn stops_in_order(&self) -> bool {
         matches!(self, Command::Try(_) | Command::Dev(_) | Command::Serve(_))
+    }
+
+    /// Where traces go, for the verb that has any.
+    fn traces(&self) -> Option<&TraceOptions> {
+        match self {
+            Command::Serve(args) => Some(&args.traces),
+            _ => None,
+        }
     }
 
     async fn run(self, global: &Global, output: &output::Output) -> Result<Exit, Error> {

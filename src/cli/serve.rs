@@ -9,13 +9,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::value_parser;
 use kube::{Client, Config};
+use uuid::Uuid;
 
 use super::connect::{Configured, parse_url};
 use super::{Error, Exit, Global, Interruptions, connect};
 use crate::api::DEFAULT_NAMESPACE;
-use crate::app::{ControllerRole, Serve, ServeOptions, SinkRole};
+use crate::app::{Clients, ControllerRole, LeaseOptions, Serve, ServeOptions, SinkRole, Timing};
 use crate::controllers;
 use crate::sink;
+use crate::telemetry::TraceOptions;
 
 /// Name of the Service before the sinks, where nothing else is said: the chart's.
 const SINK_SERVICE: &str = "kakehi-sink";
@@ -24,11 +26,13 @@ const SINK_SERVICE: &str = "kakehi-sink";
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Without --sink and --controller, both roles run. Any number of processes may be sinks.
+Of several controllers one works, by a lease; when it ends or is lost, another takes over within seconds.
 The API server is that of the Pod's service account, or of --kubeconfig, --context or --server.
 
 The admin address answers
   GET /healthz   200 while the process works; if not, restart it
-  GET /readyz    200 once it can do its work; if not, what it waits for
+  GET /readyz    200 once it can do its work; if not, what it waits for. A controller that stands by is ready
+  GET /metrics   OpenMetrics
 
 The first SIGTERM withdraws readiness, takes events for a fifth of the grace period (5 s at most) while
 the cluster learns of it, finishes what is in flight and exits 0; a second one ends at once.
@@ -48,11 +52,11 @@ pub(crate) struct Args {
     /// Where events are received; a port alone is one on every address of this machine
     #[arg(long, value_name = "ADDRESS", env = "KAKEHI_SINK_ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
     sink_address: SocketAddr,
-    /// Where health is told
+    /// Where health and metrics are told
     #[arg(long, value_name = "ADDRESS", env = "KAKEHI_ADMIN_ADDRESS", default_value = "0.0.0.0:9090", value_parser = address)]
     admin_address: SocketAddr,
     /// Where senders find the sinks, the base of every job's address
-    /// [default: http://kakehi-sink.<namespace>.svc.cluster.local, the namespace being that of this Pod or context]
+    /// [default: `http://kakehi-sink.<namespace>.svc.cluster.local`, the namespace being that of this Pod or context]
     #[arg(long, value_name = "URL", env = "KAKEHI_SINK_URL")]
     sink_url: Option<String>,
     /// Namespace of the triggers that an event sent to `/` is matched with
@@ -61,9 +65,17 @@ pub(crate) struct Args {
     /// Largest event, in bytes
     #[arg(long, value_name = "BYTES", env = "KAKEHI_MAX_EVENT_BYTES", default_value_t = 512 * 1024, value_parser = value_parser!(u64).range(1..=sink::MAX_EVENT_BYTES as u64))]
     max_event_bytes: u64,
+    /// Lease that decides which controller works
+    #[arg(long, value_name = "NAME", env = "KAKEHI_LEASE_NAME", default_value = "kakehi-controller")]
+    lease_name: String,
+    /// Namespace of the lease [default: that of this Pod or context]
+    #[arg(long, value_name = "NAME", env = "KAKEHI_LEASE_NAMESPACE")]
+    lease_namespace: Option<String>,
     /// Time to end in after SIGTERM; keep it below the Pod's terminationGracePeriodSeconds
     #[arg(long, value_name = "SECONDS", env = "KAKEHI_GRACE_PERIOD", default_value_t = 25, value_parser = value_parser!(u64).range(1..=3600))]
     grace_period: u64,
+    #[command(flatten)]
+    pub(super) traces: TraceOptions,
 }
 
 /// Reads an address: `IP:PORT`, or a port on every address of this machine.
@@ -99,7 +111,16 @@ impl Args {
             },
         });
         let controller = (self.controller || self.both()).then(|| ControllerRole {
-            options: controllers::Options { sink_url: sink_url.trim_end_matches('/').to_owned() },
+            options: controllers::Options {
+                sink_url: sink_url.trim_end_matches('/').to_owned(),
+                ..controllers::Options::default()
+            },
+            lease: LeaseOptions {
+                namespace: self.lease_namespace.clone().unwrap_or_else(|| namespace.to_owned()),
+                name: self.lease_name.clone(),
+                identity: identity(),
+                timing: Timing::default(),
+            },
         });
         Ok(ServeOptions {
             sink,
@@ -108,6 +129,13 @@ impl Args {
             grace: Duration::from_secs(self.grace_period),
         })
     }
+}
+
+/// What this process is called in the lease: the Pod's name for people, and a part that no later process of the same
+/// name has.
+fn identity() -> String {
+    let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
+    format!("{}_{}", host.as_deref().unwrap_or("kakehi"), Uuid::new_v4())
 }
 
 /// Runs until it is told to end.
@@ -121,7 +149,8 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Error> {
     let Configured { config, namespace, server, sink: _, guessed: _ } = configured;
     let options = args.options(&namespace)?;
     let (receives, controls) = (options.sink.is_some(), options.controller.is_some());
-    let mut serve = Serve::start(client(config)?, options).await.context("start")?;
+    let clients = Clients { work: client(config.clone())?, election: client(config)? };
+    let mut serve = Serve::start(clients, options).await.context("start")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         server,
@@ -196,6 +225,15 @@ mod tests {
         for wrong in ["events.example.com", "ftp://example.com", "http://"] {
             assert!(matches!(url(&format!("--sink-url {wrong}")), Err(Error::Usage(_))), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_lease_is_in_our_namespace_and_its_holder_is_this_process_alone() {
+        let lease = |line: &str| options(line).unwrap().controller.unwrap().lease;
+        let one = lease("");
+        assert_eq!((one.namespace.as_str(), one.name.as_str()), ("tools", "kakehi-controller"));
+        assert_ne!(one.identity, lease("").identity);
+        assert_eq!(lease("--lease-namespace kube-system").namespace, "kube-system");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod executions;
 mod health;
 mod jobs;
 mod live;
+mod metrics;
 mod trim;
 mod watches;
 mod world;
@@ -19,7 +20,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
@@ -31,12 +32,19 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use self::backoff::Backoff;
+use self::health::Watched;
+use self::metrics::ControllerName;
+pub use self::metrics::Metrics;
 use self::watches::{Queues, Wanted, Writers};
 use self::world::World;
 use crate::api::FIELD_MANAGER;
+use crate::event::TraceContext;
 use crate::ops;
+use crate::plan;
+use crate::spans;
 
 /// Objects of one kind that are looked at at the same time. A step is a handful of requests, so this many keep an API
 /// server busy without flooding it.
@@ -47,11 +55,16 @@ const STEP: Duration = Duration::from_secs(60);
 /// How often Jobs with news are summed up: 5,000 runs make two writes a second, not 5,000.
 const ROLL_UP: Duration = Duration::from_millis(500);
 
+/// Every how many roll-ups all runs are counted by state: 100,000 of them take some milliseconds.
+const COUNT_EVERY: u8 = 4;
+
 /// What the controllers need to know.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Where events can be sent; a Job's address is this and its path.
     pub sink_url: String,
+    /// Where they count.
+    pub metrics: Metrics,
 }
 
 /// Tells the time. Limits on history are hours and days; a test does not wait for them.
@@ -64,6 +77,7 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
 
 /// The same by another clock.
 pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: CancellationToken) {
+    let Options { sink_url, metrics } = options;
     let (executions, execution_writer) = reflector::store();
     let (jobs, job_writer) = reflector::store();
     let (triggers, trigger_writer) = reflector::store();
@@ -74,12 +88,14 @@ pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: Ca
     let recorder = Recorder::new(client.clone(), reporter);
     let runs =
         Arc::new(executions::Context { client: client.clone(), world: world.clone(), recorder, clock });
-    let rest = Arc::new(jobs::Context {
-        client: client.clone(),
-        world: world.clone(),
-        sink_url: options.sink_url,
-        clock,
-    });
+    let rest = Arc::new(jobs::Context { client: client.clone(), world: world.clone(), sink_url, clock });
+    let counted = |name| (name, metrics.clone());
+    let runs_part = Part {
+        trace: plan::trace,
+        ..Part::new(counted(ControllerName::executions), executions, requests.executions)
+    };
+    let jobs_part = Part::new(counted(ControllerName::jobs), jobs, requests.jobs);
+    let triggers_part = Part::new(counted(ControllerName::triggers), triggers, requests.triggers);
     let controllers = async {
         // Nothing is decided from half a picture. Caches that never warm up do not keep the process from ending.
         if shutdown.run_until_cancelled(world.health.ready()).await.is_none() {
@@ -87,22 +103,30 @@ pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: Ca
         }
         // Boxed: each holds a good part of a kilobyte of state.
         tokio::join!(
-            Box::pin(control(executions, requests.executions, executions::reconcile, runs, &shutdown)),
-            Box::pin(control(jobs, requests.jobs, jobs::reconcile, rest.clone(), &shutdown)),
-            Box::pin(control(triggers, requests.triggers, jobs::reconcile_trigger, rest, &shutdown)),
+            Box::pin(control(runs_part, executions::reconcile, runs, &shutdown)),
+            Box::pin(control(jobs_part, jobs::reconcile, rest.clone(), &shutdown)),
+            Box::pin(control(triggers_part, jobs::reconcile_trigger, rest, &shutdown)),
         );
     };
     tokio::join!(
         watches::run(client, world.clone(), writers, queues.clone(), shutdown.clone()),
-        sum_up(&world, &queues, &shutdown),
+        sum_up(&world, &queues, &metrics, &shutdown),
         controllers,
     );
+    metrics.forgot();
 }
 
-/// Has the Jobs with news looked at, a few times a second at most.
-async fn sum_up(world: &World, queues: &Queues, shutdown: &CancellationToken) {
+/// Has the Jobs with news looked at, a few times a second at most, and counts their runs less often.
+async fn sum_up(world: &World, queues: &Queues, metrics: &Metrics, shutdown: &CancellationToken) {
     let mut ticks = tokio::time::interval(ROLL_UP);
-    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+    for tick in (0..COUNT_EVERY).cycle() {
+        if shutdown.run_until_cancelled(ticks.tick()).await.is_none() {
+            return;
+        }
+        if tick == 0 && world.health.has_listed(Watched::Executions) {
+            let counts = world.history.lock().phases();
+            metrics.counted(&counts);
+        }
         let dirty = world.history.lock().take_dirty();
         queues.send(Wanted { jobs: dirty.into_iter().collect(), ..Wanted::default() }).await;
     }
@@ -117,10 +141,29 @@ async fn in_time(
     tokio::time::timeout(limit, step).await.unwrap_or_else(given_up)
 }
 
-/// Looks at objects of one kind as they are asked for, never twice at once at the same.
-async fn control<K, C, F>(
+/// One controller: what it looks at, when it is asked to, and where it counts.
+struct Part<K: Resource<DynamicType = ()> + Clone + 'static> {
+    name: ControllerName,
+    metrics: Metrics,
+    /// The trace of what an object stands for.
+    trace: fn(&K) -> Option<TraceContext>,
     cache: Store<K>,
     requests: mpsc::Receiver<ObjectRef<K>>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Part<K> {
+    fn new(
+        (name, metrics): (ControllerName, Metrics),
+        cache: Store<K>,
+        requests: mpsc::Receiver<ObjectRef<K>>,
+    ) -> Self {
+        Self { name, metrics, trace: |_| None, cache, requests }
+    }
+}
+
+/// Looks at objects of one kind as they are asked for, never twice at once at the same.
+async fn control<K, C, F>(
+    part: Part<K>,
     reconcile: fn(Arc<K>, Arc<C>) -> F,
     context: Arc<C>,
     shutdown: &CancellationToken,
@@ -130,6 +173,24 @@ async fn control<K, C, F>(
     F: Future<Output = Result<Action, ops::Error>> + Send + 'static,
     ObjectRef<K>: Eq + Hash,
 {
+    let Part { name, metrics, trace, cache, requests } = part;
+    let step = move |object: Arc<K>, context: Arc<C>| {
+        let (metrics, begun) = (metrics.clone(), Instant::now());
+        let ObjectRef { name: of, namespace, .. } = ObjectRef::from_obj(object.as_ref());
+        let span = tracing::info_span!("reconcile", controller = ?name, namespace, name = of);
+        if let Some(trace) = trace(&object) {
+            spans::join(&span, &trace);
+        }
+        let step = in_time(STEP, reconcile(object, context));
+        async move {
+            let done = step.await;
+            // That somebody else was faster is everyday life.
+            let failed = matches!(&done, Err(error) if !matches!(error, ops::Error::Conflict { .. }));
+            metrics.stepped(name, begun.elapsed(), failed);
+            done
+        }
+        .instrument(span)
+    };
     let backoff: Arc<Backoff<ObjectRef<K>>> = Arc::default();
     let errors = backoff.clone();
     let policy = move |object: Arc<K>, error: &ops::Error, _: Arc<C>| {
@@ -145,7 +206,7 @@ async fn control<K, C, F>(
         .with_config(Config::default().concurrency(CONCURRENCY))
         .reconcile_on(ReceiverStream::new(requests))
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
-        .run(move |object, context| in_time(STEP, reconcile(object, context)), policy, context)
+        .run(step, policy, context)
         .for_each(|done| {
             match done {
                 Ok((object, _)) => backoff.succeeded(&object),

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::children::Children;
 use super::health::Health;
 use crate::api::{Execution, Job, Trigger};
-use crate::plan::{self, Brief, Runs, Template};
+use crate::plan::{self, Brief, Phase, Runs, Template};
 
 /// Namespace and name.
 pub(super) type Key = (String, String);
@@ -186,6 +186,15 @@ impl History {
             }
         }
         self.mark(execution);
+    }
+
+    /// How many runs stand where.
+    pub(super) fn phases(&self) -> HashMap<Phase, i64> {
+        let mut counts = HashMap::new();
+        for phase in self.jobs.values().flat_map(Runs::phases) {
+            *counts.entry(phase).or_default() += 1;
+        }
+        counts
     }
 
     /// The Jobs that have news, and none the next time.

@@ -26,6 +26,18 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them.
+    pub const ALL: [Phase; 8] = [
+        Phase::Pending,
+        Phase::Queued,
+        Phase::Starting,
+        Phase::Running,
+        Phase::Cancelling,
+        Phase::Succeeded,
+        Phase::Failed,
+        Phase::Cancelled,
+    ];
+
     /// Whether nothing can follow.
     pub fn is_terminal(self) -> bool {
         match self {

@@ -86,6 +86,11 @@ impl Runs {
         self.all.get(name)
     }
 
+    /// Where each of them stands.
+    pub fn phases(&self) -> impl Iterator<Item = Phase> {
+        self.all.values().map(|run| run.phase)
+    }
+
     /// Names of the runs that have not ended.
     pub fn open(&self) -> impl Iterator<Item = &str> {
         self.open.iter().map(String::as_str)

@@ -17,6 +17,8 @@ use tracing::Instrument;
 
 use super::Sink;
 use super::answer::Refusal;
+use crate::event::TraceContext;
+use crate::spans;
 
 /// Lets a request through if there is room for it.
 pub(super) async fn guard(State(sink): State<Sink>, request: Request, next: Next) -> Response {
@@ -27,12 +29,17 @@ pub(super) async fn guard(State(sink): State<Sink>, request: Request, next: Next
         return refuse(&sink, request, Refusal::Overloaded("too many requests at a time".to_owned()));
     };
     let version = request.version();
-    let span = tracing::debug_span!("request", method = %request.method(), path = request.uri().path());
+    let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path());
+    if let Some(trace) = TraceContext::of_headers(request.headers()) {
+        spans::join(&span, &trace);
+    }
     // A bug must not cost an event: senders repeat what was answered 503.
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span).await;
     let mut response = handled.unwrap_or_else(|_| {
         tracing::error!("a request handler panicked");
-        Refusal::Unavailable("an internal error".to_owned()).into_response()
+        let refusal = Refusal::Unavailable("an internal error".to_owned());
+        sink.inner.metrics.rejected(&refusal);
+        refusal.into_response()
     });
     // An idle connection that is closed may meet the next request on its way; one that the client closes cannot.
     // HTTP/2 has a frame for this, which the server sends.
@@ -43,6 +50,7 @@ pub(super) async fn guard(State(sink): State<Sink>, request: Request, next: Next
 }
 
 fn refuse(sink: &Sink, request: Request, refusal: Refusal) -> Response {
+    sink.inner.metrics.rejected(&refusal);
     let (parts, body) = request.into_parts();
     sink.read_off(&parts.headers, body);
     refusal.into_response()

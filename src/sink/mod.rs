@@ -19,6 +19,7 @@ mod answer;
 mod body;
 mod deliver;
 mod guard;
+mod metrics;
 mod receive;
 mod status;
 
@@ -30,10 +31,12 @@ use axum::middleware;
 use axum::routing::any;
 use axum::routing::get;
 use kube::Client;
+use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::metrics::Metrics;
 use crate::api::DEFAULT_NAMESPACE;
 use crate::triggers::Triggers;
 
@@ -82,6 +85,7 @@ struct Inner {
     leaving: CancellationToken,
     /// Once cancelled, requests are refused and readiness is withdrawn; those in flight go on.
     shutdown: CancellationToken,
+    metrics: Metrics,
     /// One permit per request.
     requests: Arc<Semaphore>,
     /// One permit per [`body::UNIT`] bytes held.
@@ -98,8 +102,15 @@ impl Sink {
         let requests = Arc::new(Semaphore::new(options.max_requests));
         let memory = Arc::new(Semaphore::new(body::units(options.max_buffered_bytes)));
         let (leaving, leftovers) = (shutdown.child_token(), TaskTracker::new());
-        let inner = Inner { client, triggers, options, leaving, shutdown, requests, memory, leftovers };
+        let metrics = Metrics::default();
+        let inner =
+            Inner { client, triggers, options, leaving, shutdown, metrics, requests, memory, leftovers };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Adds what is counted to what is told.
+    pub fn register(&self, registry: &mut Registry) {
+        self.inner.metrics.register(registry);
     }
 
     /// Withdraws readiness and asks clients to close their connections, while events are still taken: a cluster learns

@@ -1,5 +1,7 @@
 //! From a request to an event, and from what became of it to the answer.
 
+use std::time::Instant;
+
 use axum::body::Body;
 use axum::extract::Path;
 use axum::extract::Request;
@@ -68,12 +70,28 @@ pub(super) fn unreadable(_: PathRejection) -> Refusal {
 }
 
 impl Sink {
+    /// Takes an event in, and counts what became of it.
     async fn receive(
         &self,
         namespace: &str,
         job: Option<&str>,
         request: Request,
     ) -> Result<Response, Refusal> {
+        let begun = Instant::now();
+        let representation = wants_representation(request.headers());
+        match self.take(namespace, job, request).await {
+            Ok(runs) => {
+                self.inner.metrics.accepted(&runs, begun.elapsed());
+                Ok(accepted(namespace, &runs, representation))
+            }
+            Err(refusal) => {
+                self.inner.metrics.rejected(&refusal);
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn take(&self, namespace: &str, job: Option<&str>, request: Request) -> Result<Vec<Run>, Refusal> {
         let (parts, body) = request.into_parts();
         if let Err(refusal) = acceptable(&parts.method, &parts.headers) {
             self.read_off(&parts.headers, body);
@@ -82,11 +100,10 @@ impl Sink {
         let received = self.read(&parts.headers, body).await?;
         let event = event::http::decode(&parts.headers, &received.bytes)?;
         let delivery = Delivery { event, trace: event::TraceContext::of_headers(&parts.headers) };
-        let runs = match job {
-            Some(job) => vec![self.run(namespace, job, &delivery).await?],
-            None => self.run_matching(namespace, &delivery).await?,
-        };
-        Ok(accepted(namespace, &runs, wants_representation(&parts.headers)))
+        match job {
+            Some(job) => Ok(vec![self.run(namespace, job, &delivery).await?]),
+            None => self.run_matching(namespace, &delivery).await,
+        }
     }
 }
 

@@ -63,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
 /// The child: only the controllers.
 async fn control(server: &str) -> anyhow::Result<()> {
     let client = kube::Client::try_from(kube::Config::new(server.parse()?))?;
-    let options = controllers::Options { sink_url: "http://sink.example".to_owned() };
+    let options = controllers::Options { sink_url: "http://sink.example".to_owned(), ..Default::default() };
     controllers::run(client, options, CancellationToken::new()).await;
     Ok(())
 }

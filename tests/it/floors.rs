@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Module → floor. A module may import modules of a lower floor only; `api` carries `filter`.
 const FLOORS: &[(&str, u8)] = &[
     ("event", 0),
+    ("spans", 5),
     ("api", 10),
     ("filter", 15),
     ("plan", 20),

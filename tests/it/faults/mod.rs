@@ -121,7 +121,8 @@ impl Machine {
 
     fn start_controllers(&mut self) {
         let shutdown = CancellationToken::new();
-        let options = controllers::Options { sink_url: "http://sink.example".to_owned() };
+        let options =
+            controllers::Options { sink_url: "http://sink.example".to_owned(), ..Default::default() };
         let running = controllers::run(self.controlled.clone(), options, shutdown.clone());
         self.controllers = Some((shutdown, tokio::spawn(running)));
     }

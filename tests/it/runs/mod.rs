@@ -135,7 +135,8 @@ impl House {
 
     pub(crate) fn start_controllers_by(&mut self, clock: Clock) {
         let shutdown = CancellationToken::new();
-        let options = controllers::Options { sink_url: "http://sink.example".to_owned() };
+        let options =
+            controllers::Options { sink_url: "http://sink.example".to_owned(), ..Default::default() };
         let running = controllers::run_by(clock, self.controlled.clone(), options, shutdown.clone());
         self.controllers = Some((shutdown, tokio::spawn(running)));
     }

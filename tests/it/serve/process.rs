@@ -6,8 +6,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -155,6 +156,10 @@ impl Serve {
         let answer = self.http.request(request).await.unwrap();
         let (status, body) = (answer.status(), answer.into_body().collect().await.unwrap().to_bytes());
         (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    pub(crate) async fn request(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        self.http.request(request).await.unwrap()
     }
 
     pub(crate) async fn is_ready(&self) {

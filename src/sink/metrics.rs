@@ -1,0 +1,130 @@
+//! What the sink counts.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::answer::Refusal;
+use super::deliver::Run;
+use crate::ops::Outcome;
+
+/// Upper bounds in seconds, from an API server on the same machine to the longest wait that a sender has patience for.
+const LATENCY: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Counters of one sink.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    events: Family<EventLabels, Counter>,
+    rejected: Family<RejectedLabels, Counter>,
+    accepting: Histogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    outcome: Answer,
+}
+
+/// What became of an event that was answered with success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the variants are the labels' values, which are lower case")]
+enum Answer {
+    /// It started at least one run.
+    accepted,
+    /// All its runs were there already.
+    duplicate,
+    /// Nothing matched it.
+    unmatched,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RejectedLabels {
+    reason: Reason,
+}
+
+/// Why a request was refused: [`Refusal`] without its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the variants are the labels' values, which are lower case")]
+enum Reason {
+    invalid,
+    unsupported,
+    too_large,
+    method,
+    unprocessable,
+    not_found,
+    overloaded,
+    unavailable,
+}
+
+impl From<&Refusal> for Reason {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid(_) => Reason::invalid,
+            Refusal::Unsupported(_) => Reason::unsupported,
+            Refusal::TooLarge { .. } => Reason::too_large,
+            Refusal::Method { .. } => Reason::method,
+            Refusal::Unprocessable(_) => Reason::unprocessable,
+            Refusal::NotFound(_) => Reason::not_found,
+            Refusal::Overloaded(_) => Reason::overloaded,
+            Refusal::Unavailable(_) => Reason::unavailable,
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            events: Family::default(),
+            rejected: Family::default(),
+            accepting: Histogram::new(LATENCY),
+        };
+        // What has not happened yet counts as zero, so that the first time shows as a rise.
+        for outcome in [Answer::accepted, Answer::duplicate, Answer::unmatched] {
+            drop(metrics.events.get_or_create(&EventLabels { outcome }));
+        }
+        metrics
+    }
+}
+
+impl Metrics {
+    /// An event was taken after that time, and started those runs.
+    pub(super) fn accepted(&self, runs: &[Run], took: Duration) {
+        let outcome = if runs.is_empty() {
+            Answer::unmatched
+        } else if runs.iter().any(|run| run.outcome == Outcome::Created) {
+            Answer::accepted
+        } else {
+            Answer::duplicate
+        };
+        self.events.get_or_create(&EventLabels { outcome }).inc();
+        self.accepting.observe(took.as_secs_f64());
+    }
+
+    /// An event was refused.
+    pub(super) fn rejected(&self, refusal: &Refusal) {
+        self.rejected.get_or_create(&RejectedLabels { reason: refusal.into() }).inc();
+    }
+
+    /// Adds what is counted to what is told.
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "kakehi_events",
+            "Events that were answered with success, by what became of them",
+            self.events.clone(),
+        );
+        registry.register(
+            "kakehi_events_rejected",
+            "Requests with events that were refused, by reason",
+            self.rejected.clone(),
+        );
+        registry.register_with_unit(
+            "kakehi_event_accept_duration",
+            "Time from the head of a request to the answer that its event is stored",
+            Unit::Seconds,
+            self.accepting.clone(),
+        );
+    }
+}
