@@ -7,18 +7,38 @@ use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 
 use super::*;
-use crate::support::faults::storm;
+use crate::support::faults::{Fault, Head, storm};
 
 const RUNS: usize = 50;
 /// Requests of a thousand that fail. A step makes about four, so that a third of all steps fail.
 const PER_MILLE: u64 = 100;
 
+/// Which faults came, and how often.
+#[derive(Debug, Clone, Default)]
+struct Hits(Arc<Mutex<BTreeMap<String, usize>>>);
+
+impl Hits {
+    fn counting(
+        &self,
+        storm: impl Fn(&Head) -> Option<Fault> + Send + Sync + 'static,
+    ) -> impl Fn(&Head) -> Option<Fault> + Send + Sync + 'static {
+        let hits = self.clone();
+        move |head| {
+            let fault = storm(head)?;
+            let kind = if let Fault::Slow(_) = fault { "Slow".to_owned() } else { format!("{fault:?}") };
+            *hits.0.lock().unwrap().entry(kind).or_default() += 1;
+            Some(fault)
+        }
+    }
+}
+
 /// One storm: every event is taken, every run ends, and nothing is there twice.
 async fn weather(seed: u64) {
     let mut machine = Machine::start();
     machine.job("work", "exit 0", false).await;
-    machine.sink_faults.set(storm(seed, PER_MILLE));
-    machine.control_faults.set(storm(!seed, PER_MILLE));
+    let hits = Hits::default();
+    machine.sink_faults.set(hits.counting(storm(seed, PER_MILLE)));
+    machine.control_faults.set(hits.counting(storm(!seed, PER_MILLE)));
     machine.start_controllers();
 
     let ids: Vec<String> = (0..RUNS).map(|number| format!("{seed}-{number}")).collect();
@@ -43,6 +63,8 @@ async fn weather(seed: u64) {
             machine.api::<batchv1::Job>().get(&name).await.unwrap().metadata.owner_references.unwrap();
         assert_eq!(Some(owners[0].uid.clone()), run.metadata.uid, "{name}");
     }
+    let hits = hits.0.lock().unwrap().clone();
+    assert!(hits.len() >= 8 && hits.values().sum::<usize>() >= RUNS, "it was no storm: {hits:?}");
     // The watches of the controllers mend themselves, so the sum is right in the end.
     eventually("the Job counts its runs", async || {
         let status = machine.api::<Job>().get("work").await.unwrap().status.unwrap_or_default();
