@@ -18,7 +18,9 @@ const READ: [&str; 2] = [GROUP, "batch.kubernetes.io"];
 /// An Execution without its event, its parameters and what its container is. It is enough to plan every step but the
 /// one that makes the tasks.
 pub(super) fn execution(execution: &mut Execution) {
-    metadata(&mut execution.metadata);
+    let metadata = &mut execution.metadata;
+    (metadata.managed_fields, metadata.owner_references) = (None, None);
+    (metadata.labels, metadata.annotations) = (None, None);
     execution.spec.events = Vec::new();
     execution.spec.parameters = Vec::new();
     let template = &mut execution.spec.template;
@@ -120,7 +122,21 @@ mod tests {
         assert_eq!((kept.spec.job.uid.as_str(), kept.status.unwrap().running_count), ("j1", 1));
         let metadata = kept.metadata;
         assert_eq!((metadata.uid.as_deref(), metadata.resource_version.as_deref()), (Some("x1"), Some("7")));
-        assert_eq!(metadata.labels.unwrap().keys().collect::<Vec<_>>(), ["run.kakehi.dev/job"]);
+    }
+
+    #[test]
+    fn of_labels_and_annotations_only_those_that_are_read_are_kept() {
+        let map = |keys: [&str; 3]| Some(keys.map(|key| (key.to_owned(), "1".to_owned())).into());
+        let mut kept = Pod::default();
+        kept.metadata.labels =
+            map(["team", "run.kakehi.dev/execution", "batch.kubernetes.io/job-completion-index"]);
+        kept.metadata.annotations =
+            map(["note", "example.com/run.kakehi.dev", "batch.kubernetes.io/job-index-failure-count"]);
+        pod(&mut kept);
+        let keys = |map: Option<BTreeMap<String, String>>| map.unwrap().into_keys().collect::<Vec<_>>();
+        let labels = ["batch.kubernetes.io/job-completion-index", "run.kakehi.dev/execution"];
+        assert_eq!(keys(kept.metadata.labels), labels);
+        assert_eq!(keys(kept.metadata.annotations), ["batch.kubernetes.io/job-index-failure-count"]);
     }
 
     /// Whatever is planned from a trimmed run, besides the tasks themselves, is what would be planned from the whole one.
