@@ -297,6 +297,21 @@ fn row_1_the_address_of_a_job_leads_to_the_service() {
 }
 
 #[test]
+fn each_container_is_a_command_line_of_the_program() {
+    for rendering in RENDERINGS {
+        for role in ROLES {
+            let deployment = deployment(rendering, role);
+            let arguments = items(container(&deployment), "/args").iter().map(|word| word.as_str().unwrap());
+            let line = || ["kakehi"].into_iter().chain(arguments.clone()).map(std::ffi::OsString::from);
+            if let Err(error) = kakehi::cli::parse(line()) {
+                panic!("{role}: {error}");
+            }
+            assert!(kakehi::cli::parse(line().chain(["--no-such-flag".into()])).is_err());
+        }
+    }
+}
+
+#[test]
 fn pods_ask_for_no_privilege() {
     for rendering in RENDERINGS {
         for role in ROLES {
