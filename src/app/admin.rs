@@ -38,7 +38,13 @@ impl Admin {
 
 /// 200 if nothing is amiss, else 503 with a line for each thing that is.
 fn answer(probes: &[Probe]) -> (StatusCode, String) {
-    let amiss: Vec<String> = probes.iter().filter_map(|probe| probe()).collect();
+    let mut amiss: Vec<String> = Vec::new();
+    for reason in probes.iter().filter_map(|probe| probe()) {
+        // Two roles often wait for the same thing.
+        if !amiss.contains(&reason) {
+            amiss.push(reason);
+        }
+    }
     if amiss.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
@@ -62,7 +68,7 @@ mod tests {
         let amiss = |words: &'static str| -> Probe { Box::new(move || Some(words.to_owned())) };
         let well: Probe = Box::new(|| None);
         assert_eq!(answer(&[]), (StatusCode::OK, "ok\n".to_owned()));
-        let (status, text) = answer(&[amiss("cold"), well, amiss("stopping")]);
+        let (status, text) = answer(&[amiss("cold"), well, amiss("stopping"), amiss("cold")]);
         assert_eq!((status.as_u16(), text.as_str()), (503, "cold\nstopping\n"));
     }
 }

@@ -287,6 +287,10 @@ impl Election {
         while timeout_at(fence.until(), sleep(retry)).await.is_ok() {
             let begun = Instant::now();
             let left = fence.until().saturating_duration_since(begun);
+            // The process was stopped for a while: its time is over.
+            if left.is_zero() {
+                return;
+            }
             match self.round(left.min(self.options.timing.request())).await {
                 Some(true) => fence.extend(begun + renew_deadline),
                 Some(false) => {

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kakehi::api::{CONDITION_COMPLETED, Execution, condition};
 use kakehi::listen::Listener;
 use kakehi::local::{Local, Options};
@@ -42,13 +43,22 @@ impl Cluster {
         Self::start_at(Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap())
     }
 
+    /// One that does not know our kinds.
+    pub(crate) async fn start_bare() -> Self {
+        Self::start_with(Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap(), Vec::new())
+    }
+
     pub(crate) fn start_at(listener: Listener) -> Self {
+        Self::start_with(listener, kakehi::api::crds())
+    }
+
+    fn start_with(listener: Listener, definitions: Vec<CustomResourceDefinition>) -> Self {
         let home = Home::new();
         let inherited = ["PATH"].map(|name| (name.to_owned(), std::env::var_os(name).unwrap_or_default()));
         let local = Local::open(Options {
             directory: home.path().join("cluster"),
             durable: false,
-            definitions: kakehi::api::crds(),
+            definitions,
             max_pods: 8,
             inherited: BTreeMap::from(inherited),
         })

@@ -1,12 +1,13 @@
 //! What each role does, what it waits for, and what it says when it cannot start.
 
 use http::StatusCode;
+use http_body_util::BodyExt;
 use kakehi::api::Job;
 use kakehi::listen::Listener;
 use kube::Api;
 use nix::sys::signal::Signal;
 
-use super::process::{Cluster, JOB, Serve, kubeconfig};
+use super::process::{Cluster, JOB, Serve, event, kubeconfig};
 use crate::support::eventually;
 use crate::support::process::Home;
 
@@ -60,6 +61,23 @@ async fn nothing_is_ready_before_the_api_server_answers() {
     assert_eq!(serve.admin("/healthz").await.0, StatusCode::OK);
     let _cluster = Cluster::start_at(Listener::bind(address).await.unwrap());
     serve.is_ready().await;
+}
+
+#[tokio::test]
+async fn what_the_api_server_lacks_is_said_with_what_to_do_about_it() {
+    let cluster = Cluster::start_bare().await;
+    let serve = cluster.serve(&[]).await;
+    let said = serve.said("waiting for the API server").await;
+    let words = "install the definitions: kakehi crd | kubectl apply -f -";
+    assert!(said["reason"].as_str().is_some_and(|reason| reason.contains(words)), "{said}");
+    let (status, reasons) = serve.admin("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(reasons.matches(words).count(), 1, "{reasons}");
+    // The sink does not tell its senders why.
+    let refused = serve.request(event(serve.sink.unwrap(), "work", "1")).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let body = refused.into_body().collect().await.unwrap().to_bytes();
+    assert!(!String::from_utf8_lossy(&body).contains("kubectl"), "{body:?}");
 }
 
 #[tokio::test]
