@@ -63,6 +63,8 @@ const COUNT_EVERY: u8 = 4;
 pub struct Options {
     /// Where events can be sent; a Job's address is this and its path.
     pub sink_url: String,
+    /// The namespace whose objects are looked after; none for all of them.
+    pub namespace: Option<String>,
     /// Where they count.
     pub metrics: Metrics,
 }
@@ -77,7 +79,7 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
 
 /// The same by another clock.
 pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: CancellationToken) {
-    let Options { sink_url, metrics } = options;
+    let Options { sink_url, namespace, metrics } = options;
     let (executions, execution_writer) = reflector::store();
     let (jobs, job_writer) = reflector::store();
     let (triggers, trigger_writer) = reflector::store();
@@ -109,7 +111,7 @@ pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: Ca
         );
     };
     tokio::join!(
-        watches::run(client, world.clone(), writers, queues.clone(), shutdown.clone()),
+        watches::run((client, namespace), world.clone(), writers, queues.clone(), shutdown.clone()),
         sum_up(&world, &queues, &metrics, &shutdown),
         controllers,
     );

@@ -24,6 +24,7 @@ use super::health::Watched;
 use super::trim;
 use super::world::{Key, World, key};
 use crate::api::{Execution, Job, LABEL_EXECUTION, Trigger};
+use crate::ops::scoped;
 
 /// Objects that wait to be queued. The controllers take them in at once; more than this only slows the watch down.
 const QUEUE: usize = 1024;
@@ -98,9 +99,9 @@ pub(super) struct Writers {
     pub(super) triggers: Writer<Trigger>,
 }
 
-/// Runs all watches until `shutdown`.
+/// Runs all watches until `shutdown`, in that namespace or in all.
 pub(super) async fn run(
-    client: Client,
+    (client, namespace): (Client, Option<String>),
     world: Arc<World>,
     writers: Writers,
     queues: Queues,
@@ -109,23 +110,24 @@ pub(super) async fn run(
     let Writers { mut executions, mut jobs, mut triggers } = writers;
     let all = Config::default();
     let children = Config::default().labels(LABEL_EXECUTION);
+    let of = namespace.as_deref();
     let watch = Watch { world, queues };
     let watches = async {
         tokio::join!(
-            watch.follow(Watched::Executions, Api::all(client.clone()), all.clone(), |world, event| {
+            watch.follow(Watched::Executions, scoped(client.clone(), of), all.clone(), |world, event| {
                 readable(event, &world.executions)
                     .map_or_else(Wanted::default, |event| on_execution(world, &mut executions, event))
             }),
-            watch.follow(Watched::Jobs, Api::all(client.clone()), all.clone(), |world, event| {
+            watch.follow(Watched::Jobs, scoped(client.clone(), of), all.clone(), |world, event| {
                 readable(event, &world.jobs)
                     .map_or_else(Wanted::default, |event| on_job(world, &mut jobs, event))
             }),
-            watch.follow(Watched::Triggers, Api::all(client.clone()), all.clone(), |world, event| {
+            watch.follow(Watched::Triggers, scoped(client.clone(), of), all.clone(), |world, event| {
                 readable(event, &world.triggers)
                     .map_or_else(Wanted::default, |event| on_trigger(world, &mut triggers, event))
             }),
-            watch.follow(Watched::TaskSets, Api::all(client.clone()), children.clone(), on_task_set),
-            watch.follow(Watched::Pods, Api::all(client.clone()), children.clone(), on_pod),
+            watch.follow(Watched::TaskSets, scoped(client.clone(), of), children.clone(), on_task_set),
+            watch.follow(Watched::Pods, scoped(client.clone(), of), children.clone(), on_pod),
         )
     };
     shutdown.run_until_cancelled(Box::pin(watches)).await;

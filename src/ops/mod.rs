@@ -11,5 +11,5 @@ mod runs;
 pub use accept::{Accepted, Outcome, accept};
 pub use error::Error;
 pub use logs::{LogLine, LogOptions, logs};
-pub use objects::{delete, get, list};
+pub use objects::{delete, get, list, scoped};
 pub use runs::{Description, cancel, describe, pods, run, wait, watch};

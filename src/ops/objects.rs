@@ -12,6 +12,17 @@ use super::error::Error;
 /// Objects per page of a list: what the API server itself proposes to its clients.
 const PAGE: u32 = 500;
 
+/// The objects of a kind in a namespace, or in all of them.
+pub fn scoped<K>(client: Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    }
+}
+
 /// The object of that name.
 pub async fn get<K>(client: &Client, namespace: &str, name: &str) -> Result<K, Error>
 where
@@ -28,10 +39,7 @@ pub async fn list<K>(client: &Client, namespace: Option<&str>, labels: Option<&s
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    let api: Api<K> = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
+    let api: Api<K> = scoped(client.clone(), namespace);
     let mut parameters = ListParams::default().limit(PAGE);
     parameters.label_selector = labels.map(str::to_owned);
     let mut found = Vec::new();

@@ -39,14 +39,14 @@ pub(super) trait Follower<K> {
 ///
 /// After an error the objects are listed anew rather than watched on: only a complete list ends the doubt whether
 /// something was missed.
-pub(super) async fn follow<K>(api: Api<K>, follower: &impl Follower<K>)
+pub(super) async fn follow<K>(api: Api<K>, config: watcher::Config, follower: &impl Follower<K>)
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut pause = FIRST_PAUSE;
     loop {
         let started = Instant::now();
-        let ended = follow_once(api.clone(), follower).await;
+        let ended = follow_once(api.clone(), config.clone(), follower).await;
         if started.elapsed() > LAST_PAUSE {
             pause = FIRST_PAUSE;
         }
@@ -65,11 +65,15 @@ where
     }
 }
 
-async fn follow_once<K>(api: Api<K>, follower: &impl Follower<K>) -> Result<(), watcher::Error>
+async fn follow_once<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    follower: &impl Follower<K>,
+) -> Result<(), watcher::Error>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut events = pin!(watcher(api, watcher::Config::default()));
+    let mut events = pin!(watcher(api, config));
     let mut listing = Vec::new();
     while let Some(event) = events.try_next().await? {
         match event {

@@ -13,10 +13,13 @@ mod index;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::Client;
+use kube::Resource;
 use kube::core::DeserializeGuard;
+use kube::runtime::watcher;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +40,8 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Triggers {
     client: Client,
+    /// The only namespace that counts; none if all do.
+    namespace: Option<Arc<str>>,
     index: Arc<Index>,
     lookups: Arc<Semaphore>,
 }
@@ -64,19 +69,32 @@ pub enum Error {
 impl Triggers {
     /// An empty set. It fills once [`Triggers::run`] runs.
     pub fn new(client: Client) -> Self {
-        Self { client, index: Arc::default(), lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+        Self {
+            client,
+            namespace: None,
+            index: Arc::default(),
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+        }
+    }
+
+    /// The same for one namespace: what is elsewhere does not exist, whoever asks.
+    #[must_use]
+    pub fn within(self, namespace: &str) -> Self {
+        Self { namespace: Some(namespace.into()), ..self }
     }
 
     /// Follows the API server until `shutdown`. Broken watches are started again.
     pub async fn run(&self, shutdown: CancellationToken) {
+        let all = watcher::Config::default();
+        let namespaces = match &self.namespace {
+            Some(name) => all.clone().fields(&format!("metadata.name={name}")),
+            None => all.clone(),
+        };
         let follow = async {
             tokio::join!(
-                feed::follow(Api::<DeserializeGuard<Job>>::all(self.client.clone()), &self.index.jobs),
-                feed::follow(
-                    Api::<DeserializeGuard<Trigger>>::all(self.client.clone()),
-                    &self.index.triggers
-                ),
-                feed::follow(Api::<Namespace>::all(self.client.clone()), &self.index.namespaces),
+                feed::follow(self.api::<DeserializeGuard<Job>>(), all.clone(), &self.index.jobs),
+                feed::follow(self.api::<DeserializeGuard<Trigger>>(), all.clone(), &self.index.triggers),
+                feed::follow(Api::<Namespace>::all(self.client.clone()), namespaces, &self.index.namespaces),
             )
         };
         shutdown.run_until_cancelled(Box::pin(follow)).await;
@@ -109,6 +127,9 @@ impl Triggers {
         if !is_object_name(namespace) || !is_object_name(name) {
             return Ok(None);
         }
+        if !self.counts(namespace) {
+            return Ok(None);
+        }
         let api = Api::<Job>::namespaced(self.client.clone(), namespace);
         Ok(self.look_up(api.get_opt(name)).await?.map(Arc::new))
     }
@@ -119,11 +140,27 @@ impl Triggers {
         if self.index.namespaces.is_current() && self.index.namespaces.contains(name) {
             return Ok(true);
         }
-        if !is_object_name(name) {
+        if !is_object_name(name) || !self.counts(name) {
             return Ok(false);
         }
         let api = Api::<Namespace>::all(self.client.clone());
         Ok(self.look_up(api.get_opt(name)).await?.is_some())
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    /// Whether objects of that namespace are followed at all.
+    fn counts(&self, namespace: &str) -> bool {
+        self.namespace.as_deref().is_none_or(|only| only == namespace)
     }
 
     fn synced(&self) -> Result<(), Error> {
@@ -236,6 +273,16 @@ mod tests {
         triggers.index.namespaces.change(Change::Broken);
         assert!(!triggers.has_namespace("apps").await.unwrap());
         assert!(triggers.has_namespace("late").await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn nothing_outside_its_namespace_exists_for_a_set_of_one() {
+        let triggers = outdated().within("apps");
+        triggers.index.jobs.change(Change::Broken);
+        triggers.index.namespaces.change(Change::Broken);
+        assert!(triggers.job("apps", "resize").await.unwrap().is_some());
+        assert!(!triggers.has_namespace("late").await.unwrap(), "it exists, but not for this set");
+        assert!(triggers.job("late", "resize").await.unwrap().is_none());
     }
 
     #[test]

@@ -80,7 +80,11 @@ impl Dispatcher {
 
     /// Runs Pods until the runner is told to stop and every worker has come to its end.
     pub(super) async fn run(mut self) {
-        let pods: Api<Pod> = Api::all(self.context.client.clone());
+        let client = self.context.client.clone();
+        let pods: Api<Pod> = match &self.context.options.namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        };
         let mut events = watcher(pods, watcher::Config::default()).default_backoff().boxed();
         let shutdown = self.context.shutdown.clone();
         loop {

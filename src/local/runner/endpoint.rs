@@ -4,6 +4,7 @@
 //! passes its answers on. It listens on loopback only and asks for no credentials, as processes of one machine and user.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,10 +15,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::stream;
 use jiff::{SignedDuration, Timestamp};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::local::runner::context::Context;
 use crate::local::runner::logs::{LogOptions, LogReader, NoLog};
+use crate::local::runner::secure::Secure;
 
 /// Logs read at once: each holds a file and a buffer of 64 KiB.
 const READERS: usize = 256;
@@ -28,8 +33,24 @@ struct Logs {
     readers: Arc<Semaphore>,
 }
 
-/// The endpoint as a router.
-pub(super) fn router(context: Arc<Context>) -> Router {
+/// Serves until `over`, and then what is under way to its end.
+pub(super) async fn serve(
+    listener: TcpListener,
+    context: Arc<Context>,
+    over: CancellationToken,
+) -> io::Result<()> {
+    let tls = context.options.tls.clone();
+    let (router, over) = (router(context), over.cancelled_owned());
+    match tls {
+        None => axum::serve(listener, router).with_graceful_shutdown(over).await,
+        Some(tls) => {
+            let secure = Secure { listener, acceptor: TlsAcceptor::from(tls) };
+            axum::serve(secure, router).with_graceful_shutdown(over).await
+        }
+    }
+}
+
+fn router(context: Arc<Context>) -> Router {
     let logs = Logs { context, readers: Arc::new(Semaphore::new(READERS)) };
     Router::new().route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs)).with_state(logs)
 }

@@ -42,6 +42,7 @@ mod records;
 mod recovery;
 mod report;
 mod schedule;
+mod secure;
 mod state;
 mod status;
 mod worker;
@@ -56,6 +57,7 @@ use std::time::Duration;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::local::runner::context::{Context, WRITES};
@@ -74,6 +76,8 @@ pub struct Options {
     pub root: PathBuf,
     /// The name of the Node. A Node of this name that exists is taken over.
     pub node_name: String,
+    /// The namespace whose Pods it takes; none for all of them. Several runners share an API server by this.
+    pub namespace: Option<String>,
     /// Pods at once; further ones wait in the order of their creation.
     pub max_pods: usize,
     /// The lowest layer of every process's environment: `PATH` and `HOME` of the user.
@@ -84,6 +88,8 @@ pub struct Options {
     pub restart_backoff: Duration,
     /// How long processes may take to end when the runner is stopped.
     pub shutdown_grace: Duration,
+    /// Serves logs over TLS, as a real API server demands of its kubelets; without it, in the clear.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 impl Options {
@@ -92,11 +98,13 @@ impl Options {
         Self {
             root: root.into(),
             node_name: "local".to_owned(),
+            namespace: None,
             max_pods: 16,
             inherited: BTreeMap::new(),
             log_bytes: 10 << 20,
             restart_backoff: Duration::from_secs(10),
             shutdown_grace: Duration::from_secs(5),
+            tls: None,
         }
     }
 }
@@ -182,14 +190,12 @@ async fn serve(context: Arc<Context>, kept: Vec<String>, (listener, port): (TcpL
     let (node, max_pods) = (&context.host.node, context.options.max_pods);
     let heartbeat = node::keep(&context.client, node, max_pods, port, (&registered, &over));
     let endpoint = async {
-        let router = endpoint::router(context.clone());
-        let serving = axum::serve(listener, router).with_graceful_shutdown(over.clone().cancelled_owned());
         let too_late = async {
             over.cancelled().await;
             tokio::time::sleep(LAST_LINES).await;
         };
         tokio::select! {
-            served = serving.into_future() => {
+            served = endpoint::serve(listener, context.clone(), over.clone()) => {
                 if let Err(error) = served {
                     tracing::error!(error = &error as &dyn std::error::Error, "logs are not served any more");
                 }

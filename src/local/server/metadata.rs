@@ -55,6 +55,16 @@ pub(super) fn omit_empty(object: &mut Value) {
     }
 }
 
+/// An empty list of managed fields resets them, as one empty entry does; but empty lists are pruned, so it becomes that.
+pub(super) fn keep_reset(object: &mut Value) {
+    let Some(managers) = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut) else {
+        return;
+    };
+    if managers.is_empty() {
+        managers.push(Value::Object(serde_json::Map::new()));
+    }
+}
+
 /// Takes a field of `metadata` from another object, or removes it where that has none.
 pub(super) fn inherit(object: &mut Value, from: &Value, field: &str) {
     set(object, field, from.pointer("/metadata").and_then(|metadata| metadata.get(field)).cloned());

@@ -196,7 +196,7 @@ async fn collection(mut call: Call, parts: &http::request::Parts, body: Body) ->
     match parts.method {
         Method::GET => {
             let selection = Selection::of(&call.query, &call.kind)?;
-            if call.query.watch()? {
+            if call.query.watch() {
                 return watch::watch(call, selection).await;
             }
             let listed = objects::list(&call, &selection).await?;

@@ -46,13 +46,10 @@ impl Query {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
-        match self.0.get(name).map(|value| value.to_ascii_lowercase()).as_deref() {
-            None => Ok(None),
-            Some("1" | "t" | "true" | "") => Ok(Some(true)),
-            Some("0" | "f" | "false") => Ok(Some(false)),
-            Some(other) => Err(Refusal::BadRequest(format!("{name}: {other:?} is neither true nor false"))),
-        }
+    /// A parameter that is yes or no. Whatever is not no is yes, as in Kubernetes.
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        let value = self.0.get(name)?;
+        Some(value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
@@ -60,8 +57,8 @@ impl Query {
         text.parse().map(Some).map_err(|_| Refusal::BadRequest(format!("{name}: {text:?} is not a number")))
     }
 
-    pub(super) fn watch(&self) -> Result<bool, Refusal> {
-        Ok(self.flag("watch")?.unwrap_or(false))
+    pub(super) fn watch(&self) -> bool {
+        self.flag("watch").unwrap_or(false)
     }
 
     /// How long a watch may last.
@@ -115,11 +112,12 @@ mod tests {
 
     #[test]
     fn parameters_mean_what_they_mean_to_the_api_server() {
-        assert!(query("watch=1").watch().unwrap());
-        assert!(query("watch=true").watch().unwrap());
-        assert!(query("watch").watch().unwrap());
-        assert!(!query("watch=0").watch().unwrap());
-        assert!(!query("").watch().unwrap());
+        for yes in ["watch=1", "watch=true", "watch", "watch=perhaps"] {
+            assert!(query(yes).watch(), "{yes}");
+        }
+        for no in ["watch=0", "watch=False", ""] {
+            assert!(!query(no).watch(), "{no}");
+        }
         assert_eq!(query("resourceVersion=").since().unwrap(), Since::Newest);
         assert_eq!(query("resourceVersion=0").since().unwrap(), Since::Any);
         assert_eq!(query("resourceVersion=42").since().unwrap(), Since::Revision(42));
@@ -133,7 +131,6 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(query("watch=maybe").watch().is_err());
         assert!(query("resourceVersion=x").since().is_err());
         assert!(query("resourceVersion=-1").since().is_err());
         assert!(query("limit=ten").number("limit").is_err());

@@ -63,6 +63,9 @@ pub(super) enum Refusal {
     AlreadyExists(Subject),
     #[error("Operation cannot be fulfilled on {}: {why}", subject.resource())]
     Conflict { subject: Subject, why: String },
+    /// A deletion that was meant for another object or state.
+    #[error("Operation cannot be fulfilled on {}: {why}", subject.kind())]
+    Precondition { subject: Subject, why: String },
     /// Server-side apply met fields of other managers.
     #[error(transparent)]
     ApplyConflict(#[from] Conflicts),
@@ -127,7 +130,9 @@ impl Refusal {
         match self {
             Self::NotFound(_) | Self::NoSuchResource => (StatusCode::NOT_FOUND, "NotFound"),
             Self::AlreadyExists(_) => (StatusCode::CONFLICT, "AlreadyExists"),
-            Self::Conflict { .. } | Self::ApplyConflict(_) => (StatusCode::CONFLICT, "Conflict"),
+            Self::Conflict { .. } | Self::Precondition { .. } | Self::ApplyConflict(_) => {
+                (StatusCode::CONFLICT, "Conflict")
+            }
             Self::Invalid { .. } | Self::Unpatchable => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
@@ -159,6 +164,7 @@ impl Refusal {
             Self::NotFound(subject) | Self::AlreadyExists(subject) | Self::Conflict { subject, .. } => {
                 Some(subject.details(&subject.kind.plural))
             }
+            Self::Precondition { subject, .. } => Some(subject.details(&subject.kind.kind)),
             Self::Forbidden { subject, cause, .. } => {
                 let mut details = subject.details(&subject.kind.plural);
                 if let Some(cause) = cause {

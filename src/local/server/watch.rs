@@ -41,8 +41,8 @@ const INITIAL_END: &str = "k8s.io/initial-events-end";
 
 /// Answers a watch.
 pub(super) async fn watch(call: Call, selection: Selection) -> Result<Response, Refusal> {
-    let bookmarks = call.query.flag("allowWatchBookmarks")?.unwrap_or(false);
-    let initial = call.query.flag("sendInitialEvents")?;
+    let bookmarks = call.query.flag("allowWatchBookmarks").unwrap_or(false);
+    let initial = call.query.flag("sendInitialEvents");
     let matching = call.query.get("resourceVersionMatch");
     match (initial, matching) {
         (Some(_), Some("NotOlderThan")) | (None, None) => {}

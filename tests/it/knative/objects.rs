@@ -10,12 +10,12 @@ use kakehi::plan;
 use kube::api::{DeleteParams, WatchEvent, WatchParams};
 use serde_json::json;
 
-use crate::runs::{House, NAMESPACE};
+use crate::runs::House;
 use crate::support::{DEADLINE, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_01_the_address_has_a_host_before_the_job_is_ready() {
-    let mut house = House::without_controllers();
+    let mut house = House::without_controllers().await;
     house.job("addressed", "exit 0", "{}").await;
     // Every state that the Job is ever in.
     let api = house.api::<Job>();
@@ -29,7 +29,7 @@ async fn row_01_the_address_has_a_host_before_the_job_is_ready() {
             if let Some(address) = address {
                 let url: http::Uri = address.url.parse().unwrap();
                 assert_eq!((url.scheme_str(), url.host()), (Some("http"), Some("sink.example")), "{url}");
-                assert_eq!(url.path(), format!("/namespaces/{NAMESPACE}/jobs/addressed"));
+                assert_eq!(url.path(), format!("/namespaces/{}/jobs/addressed", house.namespace));
                 assert_eq!(address.name.as_deref(), Some("http"));
             }
             let ready = condition(&status.conditions, "Ready");
@@ -54,7 +54,7 @@ fn row_04_the_definition_of_a_job_is_labelled_addressable() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_05_the_status_follows_the_generation() {
-    let house = House::start();
+    let house = House::start().await;
     house.job("bumped", "exit 0", "{}").await;
     for (suspend, generation) in [(false, 1), (true, 2), (false, 3)] {
         if generation > 1 {
@@ -78,7 +78,7 @@ fn in_59_minutes() -> Timestamp {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_28_an_event_is_remembered_for_an_hour_whatever_becomes_of_its_tasks() {
-    let mut house = House::start();
+    let mut house = House::start().await;
     let job = house.job("forgetful", "exit 0", "{}").await;
     house.patch_job("forgetful", json!({"spec": {"history": {"limit": 0, "ttlSeconds": 0}}})).await;
     let run = house.run(&job).await.metadata.name.unwrap();
@@ -116,7 +116,7 @@ async fn said(house: &House, name: &str, script: &str, event: &Event) -> String 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_43_data_reaches_the_container_byte_for_byte() {
-    let house = House::start();
+    let house = House::start().await;
     let event = |content_type: Option<&str>, data: &'static [u8]| {
         let event = Event::builder().required("1", "/s", "t");
         let event = match content_type {
@@ -140,7 +140,7 @@ async fn row_43_data_reaches_the_container_byte_for_byte() {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_61_the_trace_of_an_event_reaches_the_container() {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let house = House::start();
+    let house = House::start().await;
     let script = "printf '%s|%s|%s' \"$TRACEPARENT\" \"$TRACESTATE\" \"$CE_TRACEPARENT\"";
     let event = |parent: &str| {
         let event = Event::builder().required("1", "/s", "t");

@@ -143,7 +143,8 @@ async fn the_status_is_applied_apart() {
     let api: Api<Job> = place.api();
     let job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "b"}]}}},
+        // No controller writes to it, too.
+        "spec": {"managedBy": "example.com/nobody", "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "b"}]}}},
         "status": {"active": 3},
     });
     let created = api.patch("j", &PatchParams::apply("one"), &Patch::Apply(&job)).await.unwrap();
@@ -197,14 +198,18 @@ async fn an_apply_needs_a_manager_and_brings_no_managed_fields() {
 }
 
 #[tokio::test]
-async fn managed_fields_can_be_stripped_by_one_empty_entry() {
+async fn managed_fields_can_be_stripped_by_an_empty_list_or_entry() {
     let place = place().await;
     let api: Api<ConfigMap> = place.api();
-    let created = api.patch("a", &PatchParams::apply("one"), &map(json!({"x": "1"}))).await.unwrap();
-    let kept: Patch<Value> = Patch::Merge(json!({"metadata": {"managedFields": []}}));
-    let kept = api.patch("a", &PatchParams::default(), &kept).await.unwrap();
-    assert_eq!(kept.managed_fields(), created.managed_fields());
-    let reset: Patch<Value> = Patch::Merge(json!({"metadata": {"managedFields": [{}]}}));
-    let reset = api.patch("a", &PatchParams::default(), &reset).await.unwrap();
-    assert!(reset.managed_fields().is_empty());
+    for (name, empty) in [("list", json!([])), ("entry", json!([{}]))] {
+        let object =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"x": "1"}});
+        let created = api.patch(name, &PatchParams::apply("one"), &Patch::Apply(object)).await.unwrap();
+        let none: Patch<Value> = Patch::Merge(json!({"metadata": {"managedFields": null}}));
+        let kept = api.patch(name, &PatchParams::default(), &none).await.unwrap();
+        assert_eq!(kept.managed_fields(), created.managed_fields());
+        let reset: Patch<Value> = Patch::Merge(json!({"metadata": {"managedFields": empty}}));
+        let reset = api.patch(name, &PatchParams::default(), &reset).await.unwrap();
+        assert!(reset.managed_fields().is_empty());
+    }
 }

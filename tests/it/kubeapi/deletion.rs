@@ -58,11 +58,12 @@ async fn preconditions_are_checked() {
     };
     let wrong = refused(api.delete("a", &on(Some("00000000-0000-4000-8000-000000000000"), None)).await);
     assert_eq!((wrong.code, wrong.reason.as_str()), (409, "Conflict"));
-    assert!(wrong.message.contains("UID in precondition"), "{}", wrong.message);
+    assert!(wrong.message.contains("ConfigMap \"a\": the UID in the precondition"), "{}", wrong.message);
     let patch = Patch::Merge(json!({"data": {"k": "v"}}));
     api.patch("a", &PatchParams::default(), &patch).await.unwrap();
     let stale = refused(api.delete("a", &on(None, created.metadata.resource_version.as_deref())).await);
     assert_eq!((stale.code, stale.reason.as_str()), (409, "Conflict"));
+    assert!(stale.message.contains("the ResourceVersion in the precondition"), "{}", stale.message);
     let current = api.get("a").await.unwrap().metadata;
     api.delete("a", &on(current.uid.as_deref(), current.resource_version.as_deref())).await.unwrap();
     assert!(api.get_opt("a").await.unwrap().is_none());

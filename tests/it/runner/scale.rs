@@ -10,7 +10,7 @@ use crate::support::eventually;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_pods_run_ten_at_a_time() {
-    let machine = Machine::with(|options| options.max_pods = 10);
+    let machine = Machine::with(|options| options.max_pods = 10).await;
     // Every process notes how many run beside it; mkdir and rmdir are atomic.
     let gate = tempfile::tempdir().unwrap();
     let script = format!(
@@ -38,7 +38,7 @@ async fn a_hundred_pods_run_ten_at_a_time() {
 
 #[tokio::test]
 async fn pods_are_served_in_the_order_of_their_creation() {
-    let machine = Machine::with(|options| options.max_pods = 1);
+    let machine = Machine::with(|options| options.max_pods = 1).await;
     let gate = tempfile::tempdir().unwrap();
     let order = gate.path().join("order");
     // The first holds the only place until all are there.

@@ -10,10 +10,10 @@ use crate::support::eventually;
 
 #[tokio::test]
 async fn the_node_says_where_it_is_and_what_it_takes() {
-    let machine = Machine::with(|options| options.max_pods = 7);
-    let nodes: Api<Node> = Api::all(machine.cluster.client.clone());
+    let machine = Machine::with(|options| options.max_pods = 7).await;
+    let nodes: Api<Node> = Api::all(machine.place.client.clone());
     let node = eventually("the node is ready", async || {
-        let node = nodes.get_opt("laptop").await.unwrap().ok_or("no node")?;
+        let node = nodes.get_opt(&machine.node()).await.unwrap().ok_or("no node")?;
         let ready = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
         let ready = ready.clone().any(|condition| condition.type_ == "Ready" && condition.status == "True");
         ready.then_some(node).ok_or("not ready")
@@ -30,11 +30,11 @@ async fn the_node_says_where_it_is_and_what_it_takes() {
 
 #[tokio::test]
 async fn a_command_runs_and_its_end_is_told() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine.script("p", "echo hello; echo done > $TERMINATION_LOG_PATH").await;
     let pod = machine.end("p").await;
     assert_eq!(phase(&pod), "Succeeded");
-    assert_eq!(pod.spec.as_ref().unwrap().node_name.as_deref(), Some("laptop"));
+    assert_eq!(pod.spec.as_ref().unwrap().node_name.as_deref(), Some(machine.node().as_str()));
     let end = terminated(&pod);
     assert_eq!((end.exit_code, end.reason.as_deref()), (0, Some("Completed")));
     assert_eq!(end.message.as_deref(), Some("done\n"));
@@ -49,7 +49,7 @@ async fn a_command_runs_and_its_end_is_told() {
 
 #[tokio::test]
 async fn a_running_pod_is_ready() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine.script("p", "echo up; exec sleep 1000").await;
     let pod = machine.until("p", "runs", |pod| phase(pod) == "Running").await;
     for type_ in ["PodScheduled", "Initialized", "ContainersReady", "Ready"] {
@@ -63,13 +63,13 @@ async fn a_running_pod_is_ready() {
 
 #[tokio::test]
 async fn the_environment_is_kubernetes_and_nothing_of_this_process() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine.config_map("cm", json!({ "data": { "FROM_CM": "cm", "BOTH": "cm" } })).await;
     let secret: Secret = serde_json::from_value(json!({
         "metadata": { "name": "sec" }, "stringData": {}, "data": { "PASS": "aHVudGVyMg==" },
     }))
     .unwrap();
-    let secrets: Api<Secret> = Api::default_namespaced(machine.cluster.client.clone());
+    let secrets: Api<Secret> = machine.place.api();
     secrets.create(&PostParams::default(), &secret).await.unwrap();
     let container = json!({
         "command": ["env"],
@@ -111,7 +111,7 @@ async fn the_environment_is_kubernetes_and_nothing_of_this_process() {
 
 #[tokio::test]
 async fn the_event_is_where_k_event_path_says() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine.config_map("event", json!({ "data": { "event": "{}" }, "binaryData": { "data": "/wA=" } })).await;
     let container = json!({
         "command": ["sh", "-c", "cat $K_EVENT_PATH/event; wc -c < $K_EVENT_PATH/data; cat ${KAKEHI_MOUNTS}/etc/kakehi-event/event"],
@@ -128,7 +128,7 @@ async fn the_event_is_where_k_event_path_says() {
 
 #[tokio::test]
 async fn containers_of_a_pod_share_an_empty_directory_and_init_containers_go_first() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     let mounts = json!([{ "name": "scratch", "mountPath": "/scratch" }]);
     let init = |name: &str, script: &str| json!({ "name": name, "image": "none", "command": ["sh", "-c", script], "volumeMounts": mounts });
     let spec = json!({
@@ -147,7 +147,7 @@ async fn containers_of_a_pod_share_an_empty_directory_and_init_containers_go_fir
 
 #[tokio::test]
 async fn a_failed_init_container_fails_the_pod() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     let spec = json!({
         "initContainers": [{ "name": "i", "image": "none", "command": ["false"] }],
         "containers": [{ "name": "main", "image": "none", "command": ["true"] }],
@@ -161,7 +161,7 @@ async fn a_failed_init_container_fails_the_pod() {
 
 #[tokio::test]
 async fn an_image_without_a_command_is_refused_with_advice() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine.create("p", json!({ "containers": [{ "name": "main", "image": "busybox" }] })).await;
     let pod = machine.end("p").await;
     let status = pod.status.unwrap();
@@ -175,7 +175,7 @@ async fn an_image_without_a_command_is_refused_with_advice() {
 
 #[tokio::test]
 async fn a_command_that_does_not_exist_fails_with_the_systems_reason() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine.create("p", one(json!({ "command": ["no-such-command-anywhere"] }))).await;
     let pod = machine.end("p").await;
     assert_eq!(phase(&pod), "Failed");
@@ -186,7 +186,7 @@ async fn a_command_that_does_not_exist_fails_with_the_systems_reason() {
 
 #[tokio::test]
 async fn a_missing_config_map_is_waited_for() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     let container = json!({
         "command": ["sh", "-c", "echo $A"],
         "env": [{ "name": "A", "valueFrom": { "configMapKeyRef": { "name": "late", "key": "a" } } }],
@@ -206,7 +206,7 @@ async fn a_missing_config_map_is_waited_for() {
 
 #[tokio::test]
 async fn a_pod_that_waits_for_something_missing_can_be_deleted() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     machine
         .create("p", one(json!({ "command": ["true"], "envFrom": [{ "secretRef": { "name": "gone" } }] })))
         .await;
@@ -217,7 +217,7 @@ async fn a_pod_that_waits_for_something_missing_can_be_deleted() {
 
 #[tokio::test]
 async fn a_pod_of_another_scheduler_is_left_alone() {
-    let machine = Machine::start();
+    let machine = Machine::start().await;
     let mut spec = one(json!({ "command": ["true"] }));
     spec["schedulerName"] = json!("other");
     machine.create("theirs", spec).await;

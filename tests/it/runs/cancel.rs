@@ -7,11 +7,11 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queued_run_is_cancelled_at_once() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("queued", "exit 0", "{suspend: true, taskCount: 2}").await;
     let run = house.send(&job, "1").await.execution;
     house.reaches(&run, Phase::Queued).await;
-    ops::cancel(&house.client, NAMESPACE, &run).await.unwrap();
+    ops::cancel(&house.client, &house.namespace, &run).await.unwrap();
     let ended = house.ended(&run).await;
     assert_completed(&ended, "Cancelled", "cancelled on request");
     assert_eq!(counts(&ended), [0, 0, 2, 0]);
@@ -20,7 +20,7 @@ async fn a_queued_run_is_cancelled_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_run_is_stopped_and_counted() {
-    let house = House::start();
+    let house = House::start().await;
     let script = "test \"$CLOUD_RUN_TASK_INDEX\" = 0 || exec sleep 600";
     let job = house.job("running", script, "{taskCount: 3}").await;
     let run = house.send(&job, "1").await.execution;
@@ -30,7 +30,7 @@ async fn a_running_run_is_stopped_and_counted() {
     })
     .await;
     for _ in 0..3 {
-        ops::cancel(&house.client, NAMESPACE, &run).await.unwrap();
+        ops::cancel(&house.client, &house.namespace, &run).await.unwrap();
     }
     let ended = house.ended(&run).await;
     assert_completed(&ended, "Cancelled", "cancelled on request: of 3 tasks 1 succeeded and 0 failed");
@@ -54,11 +54,11 @@ async fn a_running_run_is_stopped_and_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_too_late_changes_nothing() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("late", "exit 0", "{}").await;
     let ended = house.run(&job).await;
     let name = ended.metadata.name.clone().unwrap();
-    ops::cancel(&house.client, NAMESPACE, &name).await.unwrap();
+    ops::cancel(&house.client, &house.namespace, &name).await.unwrap();
     // Another run goes through after it, so the controllers have seen the request.
     let other = house.send(&job, "2").await.execution;
     house.ended(&other).await;
@@ -67,13 +67,13 @@ async fn cancelling_too_late_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_survives_a_restart_of_the_controllers() {
-    let mut house = House::start();
+    let mut house = House::start().await;
     // The task ends only when it is killed, so that the run is being cancelled for a while.
     let script = "trap '' TERM; while :; do sleep 0.1; done";
     let job = house.job_of("stubborn", script, "{}", "{terminationGracePeriodSeconds: 1}").await;
     let run = house.send(&job, "1").await.execution;
     house.reaches(&run, Phase::Running).await;
-    ops::cancel(&house.client, NAMESPACE, &run).await.unwrap();
+    ops::cancel(&house.client, &house.namespace, &run).await.unwrap();
     house.reaches(&run, Phase::Cancelling).await;
     house.stop_controllers().await;
     house.start_controllers();
@@ -84,11 +84,11 @@ async fn cancelling_survives_a_restart_of_the_controllers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_while_it_starts_leaves_no_task_behind() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("race", "exec sleep 600", "{taskCount: 2}").await;
     for n in 0..10 {
         let run = house.send(&job, &n.to_string()).await.execution;
-        ops::cancel(&house.client, NAMESPACE, &run).await.unwrap();
+        ops::cancel(&house.client, &house.namespace, &run).await.unwrap();
         let ended = house.ended(&run).await;
         assert_eq!(completed(&ended).1, "Cancelled");
         assert_eq!(counts(&ended), [0, 0, 2, 0]);
@@ -100,7 +100,7 @@ async fn cancelling_while_it_starts_leaves_no_task_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_does_not_exist_cannot_be_cancelled() {
-    let house = House::without_controllers();
-    let error = ops::cancel(&house.client, NAMESPACE, "nobody").await.unwrap_err();
+    let house = House::without_controllers().await;
+    let error = ops::cancel(&house.client, &house.namespace, "nobody").await.unwrap_err();
     assert_eq!(error.to_string(), "execution nobody not found");
 }

@@ -10,7 +10,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_becomes_a_finished_task_with_a_result() {
-    let house = House::start();
+    let house = House::start().await;
     let script = "cat \"$K_EVENT_PATH/data\" > \"$TERMINATION_LOG_PATH\"";
     let job = house.job("one", script, "{}").await;
     let ended = house.run(&job).await;
@@ -29,7 +29,7 @@ async fn an_event_becomes_a_finished_task_with_a_result() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_sees_the_event_as_it_was_sent() {
-    let house = House::start();
+    let house = House::start().await;
     let script = "printf '%s|%s|%s|%s|%s|' \"$CE_SUBJECT\" \"$CE_TYPE\" \"$K_EXECUTION_MODE\" \"$CLOUD_RUN_JOB\" \"$CLOUD_RUN_TASK_ATTEMPT\" \
         > \"$TERMINATION_LOG_PATH\"; grep -c '\"subject\":\"a $(HOME) $$(X) b\"' \"$K_EVENT_PATH/event\" >> \"$TERMINATION_LOG_PATH\"";
     // The script itself goes through Kubernetes' expansion: what it means literally is doubled.
@@ -40,14 +40,14 @@ async fn a_container_sees_the_event_as_it_was_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_tasks_two_at_a_time_each_with_its_index() {
-    let house = House::start();
+    let house = House::start().await;
     let script = "echo \"task $CLOUD_RUN_TASK_INDEX of $CLOUD_RUN_TASK_COUNT\"; test \"$CLOUD_RUN_TASK_INDEX\" = \"$JOB_COMPLETION_INDEX\"";
     let job = house.job("three", script, "{taskCount: 3, parallelism: 2}").await;
     let ended = house.run(&job).await;
     assert_completed(&ended, "Succeeded", "3 tasks succeeded");
     assert_eq!(counts(&ended), [3, 0, 0, 0]);
     let name = ended.metadata.name.unwrap();
-    let lines = ops::logs(&house.client, NAMESPACE, &name, LogOptions::default()).await.unwrap();
+    let lines = ops::logs(&house.client, &house.namespace, &name, LogOptions::default()).await.unwrap();
     let lines: Vec<LogLine> = lines.map(Result::unwrap).collect().await;
     let wanted: Vec<_> =
         (0..3).map(|task| LogLine { task, attempt: 0, text: format!("task {task} of 3") }).collect();
@@ -56,7 +56,7 @@ async fn three_tasks_two_at_a_time_each_with_its_index() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_task_is_told_with_its_exit_code_and_last_words() {
-    let house = House::start();
+    let house = House::start().await;
     let script = "echo starting; echo 'cannot read the order'; exit 3";
     let job = house.job_of("fails", script, "{}", "{maxRetries: 0}").await;
     let ended = house.run(&job).await;
@@ -79,7 +79,7 @@ async fn a_failing_task_is_told_with_its_exit_code_and_last_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_failed_task_does_not_stop_the_others() {
-    let house = House::start();
+    let house = House::start().await;
     let script = "test \"$CLOUD_RUN_TASK_INDEX\" != 1";
     let job = house.job_of("some", script, "{taskCount: 3, parallelism: 1}", "{maxRetries: 0}").await;
     let ended = house.run(&job).await;
@@ -89,12 +89,12 @@ async fn one_failed_task_does_not_stop_the_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retried_task_may_succeed() {
-    let house = House::start();
+    let house = House::start().await;
     let script = "echo \"attempt $CLOUD_RUN_TASK_ATTEMPT\"; test \"$CLOUD_RUN_TASK_ATTEMPT\" -ge 1";
     let job = house.job_of("again", script, "{}", "{maxRetries: 2}").await;
     let run = house.send(&job, "1").await.execution;
     let options = LogOptions { follow: true, ..LogOptions::default() };
-    let lines = ops::logs(&house.client, NAMESPACE, &run, options).await.unwrap();
+    let lines = ops::logs(&house.client, &house.namespace, &run, options).await.unwrap();
     let lines: Vec<LogLine> =
         tokio::time::timeout(DEADLINE, lines.map(Result::unwrap).collect()).await.unwrap();
     let wanted = [0, 1].map(|attempt| LogLine { task: 0, attempt, text: format!("attempt {attempt}") });
@@ -106,7 +106,7 @@ async fn a_retried_task_may_succeed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_takes_too_long_is_a_timeout() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job_of("slow", "exec sleep 600", "{}", "{maxRetries: 0, timeoutSeconds: 1}").await;
     let ended = house.run(&job).await;
     assert_completed(&ended, "TaskTimeout", "task 0 failed after 1 attempt: ran into its timeout of 1 s");
@@ -115,28 +115,28 @@ async fn an_attempt_that_takes_too_long_is_a_timeout() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_by_hand_has_no_event() {
-    let house = House::start();
+    let house = House::start().await;
     let script = "test -z \"${K_EVENT_PATH+set}\" && echo by hand > \"$TERMINATION_LOG_PATH\"";
     house.job("manual", script, "{}").await;
-    let first = ops::run(&house.client, NAMESPACE, "manual", Some("request-7")).await.unwrap();
-    let again = ops::run(&house.client, NAMESPACE, "manual", Some("request-7")).await.unwrap();
+    let first = ops::run(&house.client, &house.namespace, "manual", Some("request-7")).await.unwrap();
+    let again = ops::run(&house.client, &house.namespace, "manual", Some("request-7")).await.unwrap();
     assert_eq!((first.outcome, again.outcome), (ops::Outcome::Created, ops::Outcome::Duplicate));
     assert_eq!(first.execution, again.execution);
     let ended = house.ended(&first.execution).await;
     assert_eq!(ended.status.as_ref().unwrap().result.as_deref(), Some("by hand\n"));
-    let other = ops::run(&house.client, NAMESPACE, "manual", None).await.unwrap();
+    let other = ops::run(&house.client, &house.namespace, "manual", None).await.unwrap();
     assert_ne!(other.execution, first.execution);
-    let missing = ops::run(&house.client, NAMESPACE, "nobody", None).await.unwrap_err();
+    let missing = ops::run(&house.client, &house.namespace, "nobody", None).await.unwrap_err();
     assert_eq!(missing.to_string(), "job nobody not found");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_known_of_a_run_is_gathered() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("known", "exit 0", "{taskCount: 2}").await;
     let name = house.run(&job).await.metadata.name.unwrap();
     let description = eventually("everything is there", async || {
-        let found = ops::describe(&house.client, NAMESPACE, &name).await.unwrap();
+        let found = ops::describe(&house.client, &house.namespace, &name).await.unwrap();
         if found.events.iter().any(|event| event.reason.as_deref() == Some("Completed")) {
             Ok(found)
         } else {

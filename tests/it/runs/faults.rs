@@ -7,7 +7,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_made_while_the_api_server_is_away_and_everything_afterwards() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("away", "exit 0", "{}").await;
     house.run(&job).await;
     house.wire.cut(true);
@@ -19,7 +19,7 @@ async fn nothing_is_made_while_the_api_server_is_away_and_everything_afterwards(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_job_is_believed_although_a_watch_is_broken() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("doubt", "exit 0", "{}").await;
     house.run(&job).await;
     // The watches break, the Job is suspended meanwhile, and an event arrives before they are mended.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::jiff::SignedDuration;
+use kakehi::api::LABEL_EXECUTION;
 use kakehi::api::Trigger;
 use serde_json::json;
 
@@ -20,20 +21,18 @@ async fn job_status(house: &House, name: &str, what: &str, wanted: impl Fn(&Valu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_has_an_address_before_its_first_run() {
-    let house = House::start();
+    let house = House::start().await;
     house.job("fresh", "exit 0", "{}").await;
     let status = job_status(&house, "fresh", "it is ready", |status| status["address"].is_object()).await;
-    assert_eq!(
-        status["address"],
-        json!({"name": "http", "url": "http://sink.example/namespaces/default/jobs/fresh"})
-    );
+    let url = format!("http://sink.example/namespaces/{}/jobs/fresh", house.namespace);
+    assert_eq!(status["address"], json!({"name": "http", "url": url}));
     assert_eq!(status["conditions"][0]["status"], "True");
     assert_eq!(status["observedGeneration"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_counts_its_runs() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("counts", "test \"$CE_ID\" != 3 || exec sleep 600", "{}").await;
     let mut last = String::new();
     for id in ["1", "2", "3"] {
@@ -51,14 +50,14 @@ async fn a_job_counts_its_runs() {
         status["latestCreatedExecution"]["creationTimestamp"].as_str().unwrap().len(),
         "2026-01-01T00:00:00Z".len()
     );
-    ops::delete::<Execution>(&house.client, NAMESPACE, &last).await.unwrap();
+    ops::delete::<Execution>(&house.client, &house.namespace, &last).await.unwrap();
     let status = job_status(&house, "counts", "it forgets one", |status| {
         status["executionCount"] == 2 && status["runningCount"] == 0
     })
     .await;
     assert!(status["latestCreatedExecution"]["completionTimestamp"].is_string());
     for run in house.api::<Execution>().list(&ListParams::default()).await.unwrap().items {
-        ops::delete::<Execution>(&house.client, NAMESPACE, run.metadata.name.as_deref().unwrap())
+        ops::delete::<Execution>(&house.client, &house.namespace, run.metadata.name.as_deref().unwrap())
             .await
             .unwrap();
     }
@@ -68,7 +67,7 @@ async fn a_job_counts_its_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_of_runs_is_summed_up_a_few_times() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("burst", "exit 0", "{suspend: true}").await;
     let start = Instant::now();
     for id in 0..200 {
@@ -83,7 +82,7 @@ async fn a_burst_of_runs_is_summed_up_a_few_times() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_event_is_known_even_where_no_history_is_kept() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("forgetful", "exit 0", "{}").await;
     house.patch_job("forgetful", json!({"spec": {"history": {"limit": 0, "ttlSeconds": 0}}})).await;
     let name = house.run(&job).await.metadata.name.unwrap();
@@ -100,7 +99,7 @@ fn in_two_hours() -> Timestamp {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn finished_runs_beyond_the_limit_go_with_everything_they_own() {
-    let mut house = House::start();
+    let mut house = House::start().await;
     let job = house.job("limited", "exit 0", "{}").await;
     house.patch_job("limited", json!({"spec": {"history": {"limit": 1, "ttlSeconds": 604_800}}})).await;
     let mut runs = Vec::new();
@@ -122,8 +121,9 @@ async fn finished_runs_beyond_the_limit_go_with_everything_they_own() {
     assert_eq!(left.iter().filter(|name| name.starts_with("limited-")).count(), 1, "{left:?}");
     assert!(left.contains(&open.as_str()), "a run that has not ended is never forgotten");
     eventually("their tasks went with them", async || {
-        let sets = house.api::<batchv1::Job>().list(&ListParams::default()).await.unwrap().items.len();
-        let files = house.api::<ConfigMap>().list(&ListParams::default()).await.unwrap().items.len();
+        let ours = ListParams::default().labels(LABEL_EXECUTION);
+        let sets = house.api::<batchv1::Job>().list(&ours).await.unwrap().items.len();
+        let files = house.api::<ConfigMap>().list(&ours).await.unwrap().items.len();
         if (sets, files) == (1, 1) { Ok(()) } else { Err((sets, files)) }
     })
     .await;
@@ -131,7 +131,7 @@ async fn finished_runs_beyond_the_limit_go_with_everything_they_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trigger_says_what_it_lacks() {
-    let house = House::start();
+    let house = House::start().await;
     let trigger = |filters: Value| -> Trigger {
         serde_json::from_value(json!({
             "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Trigger", "metadata": {"name": "t"},
@@ -161,6 +161,6 @@ async fn a_trigger_says_what_it_lacks() {
     let mended = json!({"spec": {"filters": []}});
     house.api::<Trigger>().patch("t", &PatchParams::default(), &Patch::Merge(mended)).await.unwrap();
     says("Ready").await;
-    ops::delete::<Job>(&house.client, NAMESPACE, "later").await.unwrap();
+    ops::delete::<Job>(&house.client, &house.namespace, "later").await.unwrap();
     says("JobNotFound").await;
 }

@@ -1,4 +1,4 @@
-//! Runs from the event to the recorded end: our controllers over a small Kubernetes with real processes.
+//! Runs from the event to the recorded end: our controllers over a Kubernetes, small or real, with real processes.
 
 mod cancel;
 mod ends;
@@ -8,18 +8,8 @@ mod lost;
 mod starts;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::ffi::OsString;
 
-use axum::extract::Request;
-use axum::middleware;
-use axum::middleware::Next;
-use axum::response::IntoResponse;
-use axum::response::Response;
-use http::Method;
-use http::StatusCode;
 use k8s_openapi::api::core::v1::Event as KubernetesEvent;
 use k8s_openapi::jiff::Timestamp;
 use kakehi::api::Execution;
@@ -30,6 +20,8 @@ use kakehi::controllers::Clock;
 use kakehi::event::Event;
 use kakehi::local;
 use kakehi::local::Local;
+use kakehi::local::runner;
+use kakehi::local::runner::Runner;
 use kakehi::ops;
 use kakehi::ops::Accepted;
 use kakehi::plan;
@@ -46,86 +38,90 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::sync::DropGuard;
 
 use crate::support::DEADLINE;
+use crate::support::cluster;
+use crate::support::cluster::Place;
 use crate::support::eventually;
-
-pub(crate) const NAMESPACE: &str = "default";
-
-/// What the controllers sent to the API server, and whether it listens.
-#[derive(Clone, Default)]
-pub(crate) struct Wire {
-    writes: Arc<Mutex<Vec<String>>>,
-    cut: Arc<AtomicBool>,
-}
-
-impl Wire {
-    /// From now on nothing gets through, or everything again.
-    pub(crate) fn cut(&self, cut: bool) {
-        self.cut.store(cut, Ordering::SeqCst);
-    }
-
-    /// The writes that name `part` somewhere, as `METHOD path`.
-    pub(crate) fn writes(&self, part: &str) -> Vec<String> {
-        self.writes.lock().unwrap().iter().filter(|write| write.contains(part)).cloned().collect()
-    }
-
-    async fn pass(self, request: Request, next: Next) -> Response {
-        if self.cut.load(Ordering::SeqCst) {
-            return StatusCode::SERVICE_UNAVAILABLE.into_response();
-        }
-        let line = format!("{} {}", request.method(), request.uri().path());
-        let is_write = request.method() != Method::GET;
-        let response = next.run(request).await;
-        if is_write && response.status().is_success() {
-            self.writes.lock().unwrap().push(line);
-        }
-        response
-    }
-}
+use crate::support::wire::Wire;
 
 /// A machine that runs Jobs.
 pub(crate) struct House {
     pub(crate) client: Client,
+    pub(crate) namespace: String,
+    /// Between our controllers and the API server.
     pub(crate) wire: Wire,
-    controlled: Client,
     controllers: Option<(CancellationToken, JoinHandle<()>)>,
-    _local: DropGuard,
+    _running: DropGuard,
     _directory: tempfile::TempDir,
+    _place: Option<Place>,
+}
+
+/// The lowest layer of every task's environment.
+fn inherited() -> BTreeMap<String, OsString> {
+    BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".into())])
 }
 
 impl House {
     /// Everything runs.
-    pub(crate) fn start() -> Self {
-        let mut house = Self::without_controllers();
+    pub(crate) async fn start() -> Self {
+        let mut house = Self::without_controllers().await;
         house.start_controllers();
         house
     }
 
     /// Everything but our controllers.
-    pub(crate) fn without_controllers() -> Self {
+    pub(crate) async fn without_controllers() -> Self {
+        if cluster::is_real() { Self::real().await } else { Self::local() }
+    }
+
+    /// The whole of local mode.
+    fn local() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let local = Local::open(local::Options {
             directory: directory.path().to_owned(),
             durable: false,
             definitions: kakehi::api::crds(),
             max_pods: 16,
-            inherited: BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".into())]),
+            inherited: inherited(),
         })
         .unwrap();
-        let (client, wire) = (local.client(), Wire::default());
-        let watched = wire.clone();
-        let router = local
-            .router()
-            .layer(middleware::from_fn(move |request, next| watched.clone().pass(request, next)));
-        let shutdown = CancellationToken::new();
+        let (client, shutdown) = (local.client(), CancellationToken::new());
         let token = shutdown.clone();
         tokio::spawn(async move { local.run(token).await });
         Self {
             client,
-            wire,
-            controlled: Client::new(router, NAMESPACE),
+            namespace: "default".to_owned(),
+            wire: Wire::default(),
             controllers: None,
-            _local: shutdown.drop_guard(),
+            _running: shutdown.drop_guard(),
             _directory: directory,
+            _place: None,
+        }
+    }
+
+    /// Our runner on a real API server with its own controllers.
+    async fn real() -> Self {
+        let (directory, place) = (tempfile::tempdir().unwrap(), cluster::place().await);
+        let runner = Runner::new(
+            place.client.clone(),
+            runner::Options {
+                node_name: place.unique("node"),
+                namespace: Some(place.namespace.clone()),
+                inherited: inherited(),
+                tls: cluster::tls(),
+                ..runner::Options::new(directory.path())
+            },
+        );
+        let shutdown = CancellationToken::new();
+        let token = shutdown.clone();
+        tokio::spawn(async move { runner.run(token).await.unwrap() });
+        Self {
+            client: place.client.clone(),
+            namespace: place.namespace.clone(),
+            wire: Wire::default(),
+            controllers: None,
+            _running: shutdown.drop_guard(),
+            _directory: directory,
+            _place: Some(place),
         }
     }
 
@@ -135,9 +131,14 @@ impl House {
 
     pub(crate) fn start_controllers_by(&mut self, clock: Clock) {
         let shutdown = CancellationToken::new();
-        let options =
-            controllers::Options { sink_url: "http://sink.example".to_owned(), ..Default::default() };
-        let running = controllers::run_by(clock, self.controlled.clone(), options, shutdown.clone());
+        let options = controllers::Options {
+            sink_url: "http://sink.example".to_owned(),
+            // Other scenarios' controllers may work on the same API server.
+            namespace: cluster::is_real().then(|| self.namespace.clone()),
+            ..Default::default()
+        };
+        let client = self.wire.over(&self.client);
+        let running = controllers::run_by(clock, client, options, shutdown.clone());
         self.controllers = Some((shutdown, tokio::spawn(running)));
     }
 
@@ -155,7 +156,7 @@ impl House {
     where
         K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
     {
-        Api::namespaced(self.client.clone(), NAMESPACE)
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// Creates a Job whose single container runs `script`; `spec` is the `ExecutionTemplateSpec` around it, in YAML.
@@ -203,7 +204,7 @@ impl House {
 
     /// Waits for the end of a run.
     pub(crate) async fn ended(&self, name: &str) -> Execution {
-        let waited = tokio::time::timeout(DEADLINE, ops::wait(&self.client, NAMESPACE, name)).await;
+        let waited = tokio::time::timeout(DEADLINE, ops::wait(&self.client, &self.namespace, name)).await;
         let Ok(ended) = waited else {
             panic!("{name} did not end: {:#?}", self.execution(name).await.status)
         };

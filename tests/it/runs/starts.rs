@@ -9,7 +9,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_deliveries_of_one_event_are_one_run() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("once", "exit 0", "{}").await;
     let planned = plan::from_event(&job, &event("1"), None).unwrap();
     let accepted = futures::future::join_all((0..100).map(|_| ops::accept(&house.client, &planned))).await;
@@ -24,7 +24,7 @@ async fn a_hundred_deliveries_of_one_event_are_one_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_another_event_holds_is_left_to_it() {
-    let house = House::without_controllers();
+    let house = House::without_controllers().await;
     let job = house.job("names", "exit 0", "{}").await;
     let planned = plan::from_event(&job, &event("1"), None).unwrap();
     let mut other = planned.named(&planned.names()[0]);
@@ -36,9 +36,15 @@ async fn a_name_that_another_event_holds_is_left_to_it() {
     assert_eq!((again.execution.as_str(), again.outcome), (planned.names()[1].as_str(), Outcome::Duplicate));
 }
 
+/// Writes of a run between its start and its end that are fair: a real Job controller takes some time between the end of a
+/// task, counting it, and the end of the Job, and each of them is told.
+fn between() -> usize {
+    if cluster::is_real() { 2 } else { 0 }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_costs_few_writes() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("writes", "exit 0", "{}").await;
     let name = house.run(&job).await.metadata.name.unwrap();
     eventually("the end is reported", async || {
@@ -48,10 +54,10 @@ async fn a_run_costs_few_writes() {
     .await;
     let writes = house.wire.writes("");
     let of = |part: &str| writes.iter().filter(|write| write.contains(part)).count();
-    assert_eq!(of("POST /api/v1/namespaces/default/configmaps"), 1, "{writes:#?}");
-    assert_eq!(of("POST /apis/batch/v1/namespaces/default/jobs"), 1, "{writes:#?}");
+    assert_eq!(of("/configmaps"), 1, "{writes:#?}");
+    assert_eq!(of("POST /apis/batch/v1"), 1, "{writes:#?}");
     // Starting, perhaps Running, and the end; each of the last two with its Event.
-    assert!(of(&format!("executions/{name}/status")) <= 3, "{writes:#?}");
+    assert!(of(&format!("executions/{name}/status")) <= 3 + between(), "{writes:#?}");
     assert!(of("/events") <= 2, "{writes:#?}");
     assert_eq!(writes.len(), of("configmaps") + of("batch") + of("/status") + of("/events"), "{writes:#?}");
 }
@@ -59,7 +65,7 @@ async fn a_run_costs_few_writes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_of_events_runs_to_its_end_and_every_run_costs_few_writes() {
     const RUNS: usize = 60;
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("burst", "exit 0", "{}").await;
     let mut runs = Vec::new();
     for id in 0..RUNS {
@@ -71,12 +77,12 @@ async fn a_burst_of_events_runs_to_its_end_and_every_run_costs_few_writes() {
     let (made, written) = (house.wire.writes("POST /apis/batch"), house.wire.writes("/executions/"));
     assert_eq!(made.len(), RUNS);
     // Starting, Running and the end; a run that waits for a place or ends slowly may say so once.
-    assert!(written.len() <= 4 * RUNS, "{} status writes for {RUNS} runs", written.len());
+    assert!(written.len() <= (4 + between()) * RUNS, "{} status writes for {RUNS} runs", written.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_job_queues_its_runs_and_a_resumed_one_starts_them() {
-    let house = House::start();
+    let house = House::start().await;
     let job = house.job("held", "exit 0", "{suspend: true}").await;
     let run = house.send(&job, "1").await.execution;
     house.reaches(&run, Phase::Queued).await;
@@ -93,8 +99,10 @@ async fn a_suspended_job_queues_its_runs_and_a_resumed_one_starts_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_nobody_can_start_ends_at_its_start_deadline() {
-    let house = House::start();
-    house.job("nowhere", "exit 0", "{startDeadlineSeconds: 1}").await;
+    // Long enough for the Pods to say what they wait for.
+    let deadline = if cluster::is_real() { 10 } else { 3 };
+    let house = House::start().await;
+    house.job("nowhere", "exit 0", &format!("{{startDeadlineSeconds: {deadline}}}")).await;
     let needs = json!([{"name": "main", "image": "none", "command": ["true"], "env": [
         {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "missing", "key": "key"}}},
     ]}]);
@@ -103,7 +111,8 @@ async fn a_run_that_nobody_can_start_ends_at_its_start_deadline() {
     let ended = house.run(&house.api().get("nowhere").await.unwrap()).await;
     let (_, reason, message) = completed(&ended);
     assert_eq!(reason, "ContainerConfigFailed", "{message}");
-    assert!(message.starts_with("no task started within 1 s: CreateContainerConfigError"), "{message}");
+    let start = format!("no task started within {deadline} s: CreateContainerConfigError");
+    assert!(message.starts_with(&start), "{message}");
     assert!(message.contains("missing"), "{message}");
     assert_eq!(counts(&ended), [0, 0, 1, 0]);
     let name = ended.metadata.name.unwrap();
@@ -114,7 +123,7 @@ async fn a_run_that_nobody_can_start_ends_at_its_start_deadline() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_object_of_its_name_refuses_the_run() {
     for kind in ["ConfigMap", "Job"] {
-        let mut house = House::without_controllers();
+        let mut house = House::without_controllers().await;
         let job = house.job("foreign", "exit 0", "{}").await;
         let run = house.send(&job, "1").await.execution;
         if kind == "ConfigMap" {
@@ -140,7 +149,7 @@ async fn a_foreign_object_of_its_name_refuses_the_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_that_the_api_server_refuses_end_the_run_with_its_words() {
-    let house = House::start();
+    let house = House::start().await;
     // No Pod may mount one volume twice at the same path.
     let task = "{volumes: [{name: a, emptyDir: {}}, {name: a, emptyDir: {}}]}";
     let job = house.job_of("refused", "exit 0", "{}", task).await;

@@ -5,7 +5,6 @@ use axum::extract::Request;
 use futures::future::join_all;
 use kakehi::api::Execution;
 use kakehi::event::Event;
-use kube::Api;
 use kube::api::Patch;
 use kube::api::PatchParams;
 use serde_json::json;
@@ -196,7 +195,7 @@ async fn the_location_tells_the_state_of_a_run() {
     assert_eq!((&answer.json()["state"], &answer.json()["job"]), (&json!("Pending"), &json!("resize")));
 
     let name = location.rsplit('/').next().unwrap();
-    let api = Api::<Execution>::namespaced(world.client.clone(), NAMESPACE);
+    let api = world.api::<Execution>();
     for (status, reason, state) in [
         ("True", "Succeeded", "Succeeded"),
         ("False", "NonZeroExitCode", "Failed"),

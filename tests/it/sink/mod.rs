@@ -1,4 +1,4 @@
-//! The event receiver over a small Kubernetes in this process, with faults on demand between the two.
+//! The event receiver over a Kubernetes, with faults on demand between the two.
 
 mod answers;
 mod faults;
@@ -7,11 +7,13 @@ mod malformed;
 mod records;
 mod triggers;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::StatusCode;
@@ -31,15 +33,32 @@ use serde_json::Value;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::DropGuard;
-use tower::Layer;
 use tower::ServiceExt;
 
+use crate::support::cluster;
+use crate::support::cluster::Place;
 use crate::support::eventually;
 use crate::support::faults::Faults;
 use crate::support::local;
 
-/// Namespace of the scenarios.
+/// Namespace of the scenarios, as senders know it.
 pub(crate) const NAMESPACE: &str = "apps";
+
+/// Puts the namespace of the scenario in the place of [`NAMESPACE`]: on a real API server each scenario has another one.
+fn translated(inner: Router, namespace: &str) -> Router {
+    let [ours, theirs] = [NAMESPACE, namespace].map(|name| format!("/namespaces/{name}"));
+    Router::new().fallback_service(tower::service_fn(move |mut request: Request| {
+        let (inner, ours, theirs) = (inner.clone(), ours.clone(), theirs.clone());
+        async move {
+            *request.uri_mut() = request.uri().to_string().replacen(&ours, &theirs, 1).parse().unwrap();
+            let mut response = inner.oneshot(request).await?;
+            if let Some(location) = response.headers_mut().get_mut("location") {
+                *location = location.to_str().unwrap().replacen(&theirs, &ours, 1).parse().unwrap();
+            }
+            Ok::<Response, Infallible>(response)
+        }
+    }))
+}
 
 /// A sink and the cluster that it works on.
 pub(crate) struct World {
@@ -51,8 +70,8 @@ pub(crate) struct World {
     pub(crate) triggers: Triggers,
     /// Of the sink, not of the cluster.
     pub(crate) shutdown: CancellationToken,
-    _cluster: local::Cluster,
     _feeds: DropGuard,
+    place: Place,
 }
 
 /// Builds a [`World`].
@@ -66,6 +85,19 @@ pub(crate) struct Setup {
 /// A cluster with the namespace and nothing in it.
 pub(crate) fn setup() -> Setup {
     Setup { options: Options::default(), warm: true, jobs: Vec::new(), triggers: Vec::new() }
+}
+
+/// A place whose namespace senders know by its name.
+async fn place() -> Place {
+    if cluster::is_real() {
+        return cluster::place().await;
+    }
+    let cluster = local::cluster();
+    let client = cluster.client.clone();
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = Some(NAMESPACE.to_owned());
+    Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    Place::of(cluster, NAMESPACE)
 }
 
 impl Setup {
@@ -91,25 +123,23 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> World {
-        let cluster = local::cluster();
-        let client = cluster.client.clone();
-        let mut namespace = Namespace::default();
-        namespace.metadata.name = Some(NAMESPACE.to_owned());
-        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+        let place = place().await;
         let faults = Faults::default();
-        let upstream = Client::new(faults.layer(cluster.server.router()), "default");
+        let upstream = faults.over(&place.client);
         let triggers = Triggers::new(upstream.clone());
         let (shutdown, feeds) = (CancellationToken::new(), CancellationToken::new());
         let sink = Sink::new(upstream, triggers.clone(), self.options, shutdown.clone());
+        let router =
+            if cluster::is_real() { translated(sink.router(), &place.namespace) } else { sink.router() };
         let world = World {
-            client,
+            client: place.client.clone(),
             faults,
-            router: sink.router(),
+            router,
             sink,
             triggers: triggers.clone(),
             shutdown,
-            _cluster: cluster,
             _feeds: feeds.clone().drop_guard(),
+            place,
         };
         for name in self.jobs {
             world.create_job(name).await;
@@ -129,6 +159,18 @@ impl Setup {
 }
 
 impl World {
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        self.place.api()
+    }
+
+    /// The namespace as the API server knows it.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.place.namespace
+    }
+
     pub(crate) async fn create_job(&self, name: &str) -> Job {
         let job: Job = serde_json::from_value(json!({
             "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job", "metadata": {"name": name},
@@ -137,7 +179,7 @@ impl World {
             }}}}},
         }))
         .unwrap();
-        Api::namespaced(self.client.clone(), NAMESPACE).create(&PostParams::default(), &job).await.unwrap()
+        self.api().create(&PostParams::default(), &job).await.unwrap()
     }
 
     pub(crate) async fn create_trigger(&self, name: &str, spec: Value) -> Trigger {
@@ -145,15 +187,11 @@ impl World {
             "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Trigger", "metadata": {"name": name}, "spec": spec,
         }))
         .unwrap();
-        Api::namespaced(self.client.clone(), NAMESPACE)
-            .create(&PostParams::default(), &trigger)
-            .await
-            .unwrap()
+        self.api().create(&PostParams::default(), &trigger).await.unwrap()
     }
 
     pub(crate) async fn executions(&self) -> Vec<Execution> {
-        let api = Api::<Execution>::namespaced(self.client.clone(), NAMESPACE);
-        api.list(&ListParams::default()).await.unwrap().items
+        self.api::<Execution>().list(&ListParams::default()).await.unwrap().items
     }
 
     pub(crate) async fn send(&self, request: Request) -> Answer {

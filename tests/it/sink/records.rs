@@ -9,14 +9,13 @@ use kube::api::PostParams;
 use serde_json::Value;
 use serde_json::json;
 
-use super::NAMESPACE;
 use super::World;
 use super::setup;
 
 /// Creates an Execution whose event has the extension `tenant`, the way kubectl would.
 async fn create(world: &World, name: &str, tenant: Value) -> Result<DynamicObject, kube::Error> {
     let api: Api<DynamicObject> =
-        Api::namespaced_with(world.client.clone(), NAMESPACE, &ApiResource::erase::<Execution>(&()));
+        Api::namespaced_with(world.client.clone(), world.namespace(), &ApiResource::erase::<Execution>(&()));
     let execution = serde_json::from_value(json!({
         "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Execution", "metadata": {"name": name},
         "spec": {

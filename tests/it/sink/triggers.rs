@@ -3,14 +3,12 @@
 use kakehi::api::CauseKind;
 use kakehi::api::Job;
 use kakehi::api::Trigger;
-use kube::Api;
 use kube::api::DeleteParams;
 use kube::api::Patch;
 use kube::api::PatchParams;
 use serde_json::json;
 
 use super::Answer;
-use super::NAMESPACE;
 use super::World;
 use super::event;
 use super::setup;
@@ -140,7 +138,7 @@ async fn changes_of_triggers_count() {
     assert!(!runs(&world.publish("0").await));
     world.create_trigger("orders", exact("com.example.order", "resize")).await;
     publish_until(&world, "the new trigger matches", runs).await;
-    let api = Api::<Trigger>::namespaced(world.client.clone(), NAMESPACE);
+    let api = world.api::<Trigger>();
     let other = json!({"spec": {"filters": [{"exact": {"type": "other"}}]}});
     api.patch("orders", &PatchParams::default(), &Patch::Merge(&other)).await.unwrap();
     publish_until(&world, "the changed trigger does not match", |answer| !runs(answer)).await;
@@ -173,7 +171,7 @@ async fn a_trigger_without_its_job_keeps_the_event_with_the_sender() {
 async fn a_job_that_was_made_again_runs_the_event_again() {
     let world = setup().job("resize").start().await;
     let first = world.post_event("1").await.header("location").unwrap().to_owned();
-    let api = Api::<Job>::namespaced(world.client.clone(), NAMESPACE);
+    let api = world.api::<Job>();
     api.delete("resize", &DeleteParams::default()).await.unwrap();
     world.create_job("resize").await;
     eventually("the new job is seen", async || {

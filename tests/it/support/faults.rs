@@ -11,6 +11,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body as Sent;
 use serde_json::json;
 use tower::{BoxError, Layer, Service, ServiceExt};
 
@@ -81,6 +83,16 @@ impl Faults {
     /// From now on, everything is served.
     pub(crate) fn clear(&self) {
         *self.0.lock().unwrap() = None;
+    }
+
+    /// The same API server behind these faults.
+    pub(crate) fn over(&self, client: &Client) -> Client {
+        let beyond = client.clone();
+        let service = tower::service_fn(move |request: Request<Sent>| {
+            let beyond = beyond.clone();
+            async move { beyond.send(request).await }
+        });
+        Client::new(self.layer(service), client.default_namespace())
     }
 
     fn decide(&self, head: &Head) -> Option<Fault> {

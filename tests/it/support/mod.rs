@@ -1,9 +1,12 @@
 //! What the scenarios stand on: waiting for a state with a deadline.
 #![allow(dead_code, reason = "each behaviour uses its own part")]
 
+pub(crate) mod cluster;
+pub(crate) mod differences;
 pub(crate) mod faults;
 pub(crate) mod local;
 pub(crate) mod process;
+pub(crate) mod wire;
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};

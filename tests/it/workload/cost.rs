@@ -15,7 +15,7 @@ type Ledger = Arc<Mutex<BTreeMap<String, usize>>>;
 
 /// A client that writes down what it asks.
 fn accounted(field: &Field) -> (Client, Ledger) {
-    let (router, ledger) = (field.cluster.server.router(), Ledger::default());
+    let (router, ledger) = (server(&field).router(), Ledger::default());
     let book = ledger.clone();
     let service = tower::service_fn(move |request: Request<Sent>| {
         let path = request.uri().path();
@@ -30,20 +30,20 @@ fn accounted(field: &Field) -> (Client, Ledger) {
         *book.lock().unwrap().entry(format!("{method} {what}")).or_default() += 1;
         router.clone().oneshot(request.map(Body::new))
     });
-    (Client::new(service, NAMESPACE), ledger)
+    (Client::new(service, "default"), ledger)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_of_one_task_costs_six_writes_and_nothing_is_polled() {
     const JOBS: usize = 40;
-    let mut field = Field::new();
+    let mut field = Field::local(options()).await;
     field.shutdown.cancel();
     (&mut field.controllers).await.unwrap();
     let (client, ledger) = accounted(&field);
     // No delay is long enough for a status that nobody waits for: the next one takes it along.
     (field.shutdown, field.controllers) =
         start(client, workload::Options { status_delay: crate::support::DEADLINE, ..options() });
-    let (_, kubelet) = kubelet(&field.client(), |_, _| 0);
+    let (_, kubelet) = kubelet(field.pods(), |_, _| 0);
     for number in 0..JOBS {
         field
             .job(&format!("j{number}"), "completionMode: Indexed, completions: 1, backoffLimitPerIndex: 3")

@@ -27,8 +27,7 @@ pub(crate) type Script = fn(u32, u32) -> i32;
 pub(crate) type Seen = Arc<Mutex<BTreeMap<String, (String, Option<u32>)>>>;
 
 /// A kubelet that ends every Pod at once as the script says. Returns the Pods it saw.
-pub(crate) fn kubelet(client: &Client, script: Script) -> (Seen, JoinHandle<()>) {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+pub(crate) fn kubelet(pods: Api<Pod>, script: Script) -> (Seen, JoinHandle<()>) {
     let seen = Seen::default();
     let record = seen.clone();
     let running = tokio::spawn(async move {
@@ -93,7 +92,7 @@ impl Process {
         let runtime = self.0.take();
         tokio::task::spawn_blocking(move || drop(runtime)).await.expect("the runtime ends");
         // The server dies with them in `kakehi dev`; here it lives on, so let it finish what it was already writing.
-        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+        let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
         let barrier = ConfigMap {
             metadata: ObjectMeta { generate_name: Some("barrier-".to_owned()), ..ObjectMeta::default() },
             ..ConfigMap::default()
@@ -112,11 +111,11 @@ impl Drop for Process {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_controller_that_is_killed_again_and_again_counts_every_failure_once() {
-    let mut field = Field::new();
+    let mut field = Field::local(options()).await;
     field.shutdown.cancel();
     (&mut field.controllers).await.expect("they end cleanly");
     let mut process = Process::start(field.client());
-    let (seen, kubelet) = kubelet(&field.client(), some_fail_twice);
+    let (seen, kubelet) = kubelet(field.pods(), some_fail_twice);
     let names: Vec<String> = (0..4).map(|number| format!("j{number}")).collect();
     for name in &names {
         field.job(name, TEN).await;
@@ -137,7 +136,7 @@ async fn a_controller_that_is_killed_again_and_again_counts_every_failure_once()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clean_shutdown_ends_the_controllers() {
-    let mut field = Field::new();
+    let mut field = Field::local(options()).await;
     field.job("j", TEN).await;
     field.until("j", "it runs", |status| status.active == Some(3)).await;
     field.shutdown.cancel();
@@ -149,8 +148,8 @@ async fn a_clean_shutdown_ends_the_controllers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_jobs_take_exactly_the_pods_they_need() {
-    let field = Field::new();
-    let (seen, kubelet) = kubelet(&field.client(), some_fail_twice);
+    let field = Field::local(options()).await;
+    let (seen, kubelet) = kubelet(field.pods(), some_fail_twice);
     let names: Vec<String> = (0..30).map(|number| format!("j{number}")).collect();
     for name in &names {
         field.job(name, TEN).await;
@@ -161,7 +160,7 @@ async fn many_jobs_take_exactly_the_pods_they_need() {
 
 /// A client whose every n-th write is done, but its answer is lost; or is not done at all.
 fn unreliable(field: &Field, every: usize) -> Client {
-    let router = field.cluster.server.router();
+    let router = server(&field).router();
     let count = Arc::new(AtomicUsize::new(0));
     let service = tower::service_fn(move |request: Request<Sent>| {
         let (router, count) = (router.clone(), count.clone());
@@ -181,16 +180,16 @@ fn unreliable(field: &Field, every: usize) -> Client {
             if write && number.is_multiple_of(every) { Ok(unavailable()) } else { Ok(answer) }
         }
     });
-    Client::new(service, NAMESPACE)
+    Client::new(service, "default")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_never_makes_a_second_pod() {
-    let mut field = Field::new();
+    let mut field = Field::local(options()).await;
     field.controllers.abort();
     let unreliable = unreliable(&field, 5);
     (field.shutdown, field.controllers) = start(unreliable, options());
-    let (seen, kubelet) = kubelet(&field.client(), some_fail_twice);
+    let (seen, kubelet) = kubelet(field.pods(), some_fail_twice);
     let names: Vec<String> = (0..4).map(|number| format!("j{number}")).collect();
     for name in &names {
         field.job(name, TEN).await;

@@ -26,9 +26,9 @@ fn owned_by(owner: &Map) -> OwnerReference {
 }
 
 impl Garden {
-    fn new() -> Self {
-        let field = Field::new();
-        let maps = Api::namespaced(field.client(), NAMESPACE);
+    async fn new() -> Self {
+        let field = Field::new().await;
+        let maps = field.place.api();
         Self { field, maps }
     }
 
@@ -67,7 +67,7 @@ impl Garden {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dependents_follow_their_owner_in_the_background() {
-    let garden = Garden::new();
+    let garden = Garden::new().await;
     let root = garden.plant("root", Vec::new()).await;
     let child = garden.plant("child", vec![owned_by(&root)]).await;
     garden.plant("grandchild", vec![owned_by(&child)]).await;
@@ -81,7 +81,7 @@ async fn dependents_follow_their_owner_in_the_background() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dependent_lives_as_long_as_one_of_its_owners() {
-    let garden = Garden::new();
+    let garden = Garden::new().await;
     let (one, two) = (garden.plant("one", Vec::new()).await, garden.plant("two", Vec::new()).await);
     garden.plant("child", vec![owned_by(&one), owned_by(&two)]).await;
     garden.maps.delete("one", &DeleteParams::background()).await.expect("it exists");
@@ -104,7 +104,7 @@ async fn a_dependent_lives_as_long_as_one_of_its_owners() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_foreground_deletion_waits_for_the_dependents_that_block_it() {
-    let garden = Garden::new();
+    let garden = Garden::new().await;
     let root = garden.plant("root", Vec::new()).await;
     let child = garden.plant("child", vec![owned_by(&root)]).await;
     garden.plant("grandchild", vec![owned_by(&child)]).await;
@@ -128,7 +128,7 @@ async fn a_foreground_deletion_waits_for_the_dependents_that_block_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_that_own_each_other_can_still_be_deleted() {
-    let garden = Garden::new();
+    let garden = Garden::new().await;
     let one = garden.plant("one", Vec::new()).await;
     let two = garden.plant("two", vec![owned_by(&one)]).await;
     let patch = Patch::Merge(json!({"metadata": {"ownerReferences": [owned_by(&two)]}}));
@@ -141,7 +141,7 @@ async fn objects_that_own_each_other_can_still_be_deleted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orphaned_dependents_stay_and_forget_their_owner() {
-    let garden = Garden::new();
+    let garden = Garden::new().await;
     let root = garden.plant("root", Vec::new()).await;
     garden.plant("child", vec![owned_by(&root)]).await;
     garden.maps.delete("root", &DeleteParams::orphan()).await.expect("it exists");
@@ -152,7 +152,7 @@ async fn orphaned_dependents_stay_and_forget_their_owner() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_is_known_by_uid_kind_and_name() {
-    let garden = Garden::new();
+    let garden = Garden::new().await;
     let root = garden.plant("root", Vec::new()).await;
     for (name, owner) in [
         (
@@ -184,9 +184,9 @@ async fn an_owner_is_known_by_uid_kind_and_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_of_the_cluster_may_own_what_is_in_a_namespace() {
-    let garden = Garden::new();
+    let garden = Garden::new().await;
     let namespaces: Api<Namespace> = Api::all(garden.field.client());
-    let owner = namespaces.get(NAMESPACE).await.expect("it exists");
+    let owner = namespaces.get(&garden.field.place.namespace).await.expect("it exists");
     garden.plant("child", vec![owner.owner_ref(&()).expect("stored")]).await;
     garden.settled().await;
     assert!(garden.exists("child").await);
@@ -194,7 +194,12 @@ async fn an_owner_of_the_cluster_may_own_what_is_in_a_namespace() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_lost_its_owner_while_nobody_watched_is_collected_at_the_start() {
-    let mut garden = Garden::new();
+    if cluster::differs(
+        "workload::garbage::what_lost_its_owner_while_nobody_watched_is_collected_at_the_start",
+    ) {
+        return;
+    }
+    let mut garden = Garden::new().await;
     garden.field.shutdown.cancel();
     (&mut garden.field.controllers).await.expect("they end cleanly");
     let root = garden.plant("root", Vec::new()).await;
@@ -207,7 +212,7 @@ async fn what_lost_its_owner_while_nobody_watched_is_collected_at_the_start() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pods_of_a_job_go_with_it() {
-    let field = Field::new();
+    let field = Field::new().await;
     for (name, params) in [("back", DeleteParams::background()), ("fore", DeleteParams::foreground())] {
         field.job(name, "completionMode: Indexed, completions: 3, parallelism: 3").await;
         let pods = field.until_active(name, &[0, 1, 2]).await;
@@ -224,7 +229,7 @@ async fn the_pods_of_a_job_go_with_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_orphaned_pod_of_a_job_goes_on_without_finalizer() {
-    let field = Field::new();
+    let field = Field::new().await;
     field.job("j", "completionMode: Indexed, completions: 1").await;
     let pods = field.until_active("j", &[0]).await;
     field.jobs().delete("j", &DeleteParams::orphan()).await.expect("it exists");
@@ -241,7 +246,7 @@ async fn an_orphaned_pod_of_a_job_goes_on_without_finalizer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_finished_job_is_deleted_with_its_pods_when_its_time_is_up() {
-    let field = Field::new();
+    let field = Field::new().await;
     field.job("j", "completionMode: Indexed, completions: 1, ttlSecondsAfterFinished: 1").await;
     let pods = field.until_active("j", &[0]).await;
     field.succeed(&pods[0]).await;

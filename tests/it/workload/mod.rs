@@ -1,10 +1,13 @@
-//! The controllers of local mode against the local API, with a kubelet played by hand: no process runs here.
+//! The controllers of local mode against the local API, and those of a real cluster against its own, with a kubelet played by
+//! hand: no process runs here. What the real ones do is what ours are held to.
 
 mod cost;
 mod faults;
 mod garbage;
 mod jobs;
 
+use crate::support::cluster;
+use crate::support::cluster::Place;
 use crate::support::eventually;
 use crate::support::local;
 use k8s_openapi::api::batch::v1::Job;
@@ -12,6 +15,7 @@ use k8s_openapi::api::batch::v1::JobStatus;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::api::core::v1::Pod;
+use kakehi::local::server::Server;
 use kakehi::local::workload;
 use kube::Api;
 use kube::Client;
@@ -28,8 +32,6 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const NAMESPACE: &str = "default";
-
 /// Retries without much waiting.
 fn options() -> workload::Options {
     let brief = Duration::from_millis(5);
@@ -38,7 +40,7 @@ fn options() -> workload::Options {
 
 /// A cluster with its controllers.
 struct Field {
-    cluster: local::Cluster,
+    place: Place,
     shutdown: CancellationToken,
     controllers: JoinHandle<()>,
 }
@@ -50,26 +52,36 @@ impl Drop for Field {
 }
 
 impl Field {
-    fn new() -> Self {
-        Self::with(options())
+    async fn new() -> Self {
+        Self::with(options()).await
     }
 
-    fn with(options: workload::Options) -> Self {
-        let cluster = local::cluster();
-        let (shutdown, controllers) = start(cluster.client.clone(), options);
-        Self { cluster, shutdown, controllers }
+    async fn with(options: workload::Options) -> Self {
+        if cluster::is_real() {
+            // Its controllers run beside it.
+            let (shutdown, none) = (CancellationToken::new(), tokio::spawn(async {}));
+            return Self { place: cluster::place().await, shutdown, controllers: none };
+        }
+        Self::local(options).await
+    }
+
+    /// Our own controllers in every world.
+    async fn local(options: workload::Options) -> Self {
+        let place = cluster::place_in(local::cluster()).await;
+        let (shutdown, controllers) = start(place.client.clone(), options);
+        Self { place, shutdown, controllers }
     }
 
     fn client(&self) -> Client {
-        self.cluster.client.clone()
+        self.place.client.clone()
     }
 
     fn jobs(&self) -> Api<Job> {
-        Api::namespaced(self.client(), NAMESPACE)
+        self.place.api()
     }
 
     fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.client(), NAMESPACE)
+        self.place.api()
     }
 
     /// Creates a Job of one container; `spec` is the rest of its spec, in YAML flow form.
@@ -162,7 +174,7 @@ impl Field {
 
     /// Waits until as many Events with this reason were written about the Job.
     async fn until_events(&self, job: &str, reason: &str, count: usize) -> Vec<Event> {
-        let events: Api<Event> = Api::namespaced(self.client(), NAMESPACE);
+        let events: Api<Event> = self.place.api();
         let look = async || {
             let all = events.list(&ListParams::default()).await.expect("events can be listed").items;
             let about = |event: &Event| {
@@ -173,6 +185,11 @@ impl Field {
         };
         eventually(&format!("{count} events {reason}"), look).await
     }
+}
+
+/// The server of local mode.
+fn server(field: &Field) -> &Server {
+    &field.place.local.as_ref().expect("the scenario is about local mode").server
 }
 
 fn start(client: Client, options: workload::Options) -> (CancellationToken, JoinHandle<()>) {

@@ -181,11 +181,14 @@ pub(super) fn track(old: Option<&Value>, new: &mut Value, manager: &Manager<'_>,
 }
 
 /// The entries from which an update starts: those that it brings, else those of the live object. A single empty entry
-/// resets them; an empty list does not, because old clients send one.
+/// and an empty list reset them.
 fn entries_before(old: &Value, new: &Value, manager: &Manager<'_>) -> Vec<Entry> {
     let brought = new.pointer("/metadata/managedFields").and_then(Value::as_array);
-    let reset =
-        brought.is_some_and(|entries| matches!(&entries[..], [Value::Object(entry)] if entry.is_empty()));
+    let reset = brought.is_some_and(|entries| match &entries[..] {
+        [] => true,
+        [Value::Object(entry)] => entry.is_empty(),
+        _ => false,
+    });
     if reset && manager.subresource.is_none() {
         return Vec::new();
     }
@@ -451,16 +454,15 @@ mod tests {
         let created = kind.update(None, &map(json!({"a": "1"})), &updater("kubectl", T1));
         let unaware = kind.update(Some(&created), &map(json!({"a": "1"})), &updater("old", T2));
         assert_eq!(unaware, created);
-        let mut emptied = created.clone();
-        emptied["metadata"]["managedFields"] = json!([]);
-        assert_eq!(kind.update(Some(&created), &emptied, &updater("old", T2)), created);
-        let mut reset = created.clone();
-        reset["metadata"]["managedFields"] = json!([{}]);
-        let reset = kind.update(Some(&created), &reset, &updater("old", T2));
-        assert_eq!(reset["metadata"].get("managedFields"), None);
-        let mut later = reset.clone();
-        later["data"]["a"] = json!("3");
-        assert_eq!(kind.update(Some(&reset), &later, &updater("old", T2)), later);
+        for none in [json!([]), json!([{}])] {
+            let mut reset = created.clone();
+            reset["metadata"]["managedFields"] = none;
+            let reset = kind.update(Some(&created), &reset, &updater("old", T2));
+            assert_eq!(reset["metadata"].get("managedFields"), None);
+            let mut later = reset.clone();
+            later["data"]["a"] = json!("3");
+            assert_eq!(kind.update(Some(&reset), &later, &updater("old", T2)), later);
+        }
     }
 
     #[test]

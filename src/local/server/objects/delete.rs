@@ -61,7 +61,7 @@ impl Deletion {
             None => match options
                 .get("orphanDependents")
                 .and_then(Value::as_bool)
-                .or(query.flag("orphanDependents")?)
+                .or(query.flag("orphanDependents"))
             {
                 None => None,
                 Some(true) => Some(Propagation::Orphan),
@@ -159,16 +159,17 @@ pub(in crate::local::server) async fn remove(
 
 fn preconditions(call: &Call, name: &str, object: &Value, deletion: &Deletion) -> Result<(), Refusal> {
     let checks = [
-        ("UID", deletion.uid.as_deref(), "uid"),
-        ("ResourceVersion", deletion.version.as_deref(), "resourceVersion"),
+        ("UID", deletion.uid.as_deref(), "uid", "deleted and then recreated"),
+        ("ResourceVersion", deletion.version.as_deref(), "resourceVersion", "modified"),
     ];
-    for (label, asked, field) in checks {
+    for (label, asked, field, happened) in checks {
         let actual = metadata::text(object, field).unwrap_or_default();
         if let Some(asked) = asked.filter(|asked| *asked != actual) {
             let why = format!(
-                "Precondition failed: {label} in precondition: {asked}, {label} in object meta: {actual}"
+                "the {label} in the precondition ({asked}) does not match the {label} in record ({actual}). The object might \
+                 have been {happened}"
             );
-            return Err(Refusal::Conflict { subject: call.subject(name), why });
+            return Err(Refusal::Precondition { subject: call.subject(name), why });
         }
     }
     Ok(())

@@ -180,6 +180,7 @@ impl Call {
 
     /// Takes away what the kind does not have, and says so as the client wishes. What is left can be decoded.
     fn prune(&mut self, object: &mut Value) -> Result<(), Refusal> {
+        metadata::keep_reset(object);
         let mut unknown = self.kind.schema.prune(object);
         self.kind.schema.decode(object, &self.kind.kind).map_err(|why| {
             Refusal::BadRequest(format!(

@@ -95,7 +95,7 @@ async fn apply(call: &mut Call, name: &str, bytes: &Bytes) -> Result<(Written, b
                 .to_owned(),
         ));
     }
-    let force = call.query.flag("force")?.unwrap_or(false);
+    let force = call.query.flag("force").unwrap_or(false);
     call.claim(&mut wanted, Some(name))?;
     if wanted
         .pointer("/metadata/managedFields")

@@ -62,10 +62,13 @@ fn merge_object(
             continue;
         }
         let node = node.and_then(|node| node.property(name)).map(AsRef::as_ref);
-        let order = patch.get(&format!("{ORDER}{name}"));
+        let before = target.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
         merge_field(target, name, change, node)?;
+        let merge = node.and_then(|node| node.merge.as_ref());
+        // Without an order of its own, a list that merges has that of the patch.
+        let order = patch.get(&format!("{ORDER}{name}")).or(merge.map(|_| change));
         if let (Some(order), Some(Value::Array(items))) = (order, target.get_mut(name)) {
-            reorder(items, order, node.and_then(|node| node.merge.as_ref()))?;
+            reorder(items, order, &before, merge)?;
         }
     }
     for (name, order) in patch {
@@ -74,7 +77,8 @@ fn merge_object(
         };
         let node = node.and_then(|node| node.property(field));
         if let Some(Value::Array(items)) = target.get_mut(field) {
-            reorder(items, order, node.and_then(|node| node.merge.as_ref()))?;
+            let before = items.clone();
+            reorder(items, order, &before, node.and_then(|node| node.merge.as_ref()))?;
         }
     }
     Ok(())
@@ -202,23 +206,35 @@ fn delete_from(target: &mut Map<String, Value>, field: &str, change: &Value) -> 
     Ok(())
 }
 
-/// Puts the items that `order` names into its order; the others keep their place behind the one that they followed.
-fn reorder(items: &mut Vec<Value>, order: &Value, merge: Option<&Merge>) -> Result<(), PatchError> {
+/// Puts the items that `order` names into its order. Each of the others stays before the next named item that it was before
+/// in the list as it was; a named item that is new goes as far to the front as its order allows.
+fn reorder(
+    items: &mut Vec<Value>,
+    order: &Value,
+    before: &[Value],
+    merge: Option<&Merge>,
+) -> Result<(), PatchError> {
     let order = order.as_array().ok_or_else(|| malformed("$setElementOrder must be a list"))?;
     let key = merge.and_then(|merge| merge.key.as_deref());
     let identity =
         |item: &Value| key.map_or_else(|| item.clone(), |key| item.get(key).cloned().unwrap_or_default());
-    let wanted: Vec<Value> = order.iter().map(identity).collect();
-    let rank = |item: &Value| wanted.iter().position(|one| *one == identity(item));
-    let mut named: Vec<Value> = items.iter().filter(|item| rank(item).is_some()).cloned().collect();
-    named.sort_by_key(rank);
-    let mut named = named.into_iter();
-    let mut result = Vec::with_capacity(items.len());
-    // Items that the patch does not know stay where the live list has them, relative to the named ones.
-    for item in std::mem::take(items) {
-        if rank(&item).is_some() { result.extend(named.next()) } else { result.push(item) }
+    let position = |list: &[Value], item: &Value| {
+        let wanted = identity(item);
+        list.iter().position(|one| identity(one) == wanted)
+    };
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        std::mem::take(items).into_iter().partition(|item| position(order, item).is_some());
+    named.sort_by_key(|item| position(order, item));
+    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    while let (Some(one), Some(other)) = (named.peek(), others.peek()) {
+        let was_before = match (position(before, other), position(before, one)) {
+            (Some(other), Some(one)) => other < one,
+            _ => false,
+        };
+        items.extend(if was_before { others.next() } else { named.next() });
     }
-    *items = result;
+    items.extend(named);
+    items.extend(others);
     Ok(())
 }
 
@@ -242,14 +258,15 @@ mod tests {
     }
 
     #[test]
-    fn items_merge_by_key_and_new_ones_are_appended() {
+    fn items_merge_by_key_in_the_order_of_the_patch() {
         let spec = json!({"containers": [{"name": "a", "image": "1", "env": [{"name": "X", "value": "1"}]}, {"name": "b"}]});
         let patch = json!({"containers": [{"name": "c"}, {"name": "a", "env": [{"name": "Y", "value": "2"}, {"name": "X", "value": "3"}]}]});
         assert_eq!(
             patched(spec, patch).unwrap(),
             json!({"containers": [
-                {"name": "a", "image": "1", "env": [{"name": "X", "value": "3"}, {"name": "Y", "value": "2"}]},
-                {"name": "b"}, {"name": "c"},
+                {"name": "c"},
+                {"name": "a", "image": "1", "env": [{"name": "Y", "value": "2"}, {"name": "X", "value": "3"}]},
+                {"name": "b"},
             ]})
         );
     }
@@ -291,7 +308,7 @@ mod tests {
         let patch = json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}], "containers": [{"name": "a", "tty": true}]});
         assert_eq!(
             patched(spec.clone(), patch).unwrap(),
-            json!({"containers": [{"name": "b"}, {"name": "s"}, {"name": "a", "tty": true}]})
+            json!({"containers": [{"name": "s"}, {"name": "b"}, {"name": "a", "tty": true}]})
         );
         let only = json!({"$setElementOrder/containers": [{"name": "s"}, {"name": "b"}, {"name": "a"}]});
         assert_eq!(

@@ -100,7 +100,7 @@ fn row(kind: &Kind, object: &Value, include: IncludeObject, now: jiff::Timestamp
     let cells: Vec<Value> = kind.columns.iter().map(|column| column.cell(object, now)).collect();
     let mut row = json!({"cells": cells});
     match include {
-        IncludeObject::None => {}
+        IncludeObject::None => row["object"] = Value::Null,
         IncludeObject::Object => row["object"] = object.clone(),
         IncludeObject::Metadata => {
             row["object"] = json!({
