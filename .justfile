@@ -19,6 +19,10 @@ generated:
 test:
     cargo test --locked
 
+# the scenarios on a real API server, which needs Go
+test-cluster:
+    tests/cluster/start -- cargo test --locked --test it
+
 # writes the generated files anew
 generate:
     for kind in job execution trigger; do cargo run -q --locked -- crd $kind > charts/kakehi/crds/$kind.yaml; done
