@@ -15,7 +15,7 @@ type Ledger = Arc<Mutex<BTreeMap<String, usize>>>;
 
 /// A client that writes down what it asks.
 fn accounted(field: &Field) -> (Client, Ledger) {
-    let (router, ledger) = (server(&field).router(), Ledger::default());
+    let (router, ledger) = (server(field).router(), Ledger::default());
     let book = ledger.clone();
     let service = tower::service_fn(move |request: Request<Sent>| {
         let path = request.uri().path();

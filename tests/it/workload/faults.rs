@@ -160,7 +160,7 @@ async fn many_jobs_take_exactly_the_pods_they_need() {
 
 /// A client whose every n-th write is done, but its answer is lost; or is not done at all.
 fn unreliable(field: &Field, every: usize) -> Client {
-    let router = server(&field).router();
+    let router = server(field).router();
     let count = Arc::new(AtomicUsize::new(0));
     let service = tower::service_fn(move |request: Request<Sent>| {
         let (router, count) = (router.clone(), count.clone());
