@@ -7,23 +7,23 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_where_nothing_changes() {
-    let mut machine = Machine::start();
-    machine.job("work", "exit 0", false).await;
-    machine.job("idle", "exit 0", true).await;
-    machine.job("long", "exec sleep 120", false).await;
-    machine.start_controllers();
+    let mut machine = Machine::start().await;
+    machine.house.job("work", "exit 0", "{}").await;
+    machine.house.job("idle", "exit 0", "{suspend: true}").await;
+    machine.house.job("long", "exec sleep 120", "{}").await;
+    machine.house.start_controllers();
     let finished = machine.send("work", "1").await;
     machine.succeeds(&finished).await;
     let (queued, running) = (machine.send("idle", "1").await, machine.send("long", "1").await);
     for (run, wanted) in [(&queued, Phase::Queued), (&running, Phase::Running)] {
         eventually("the runs are where they stay", async || {
-            let found = plan::phase(&machine.api::<Execution>().get(run).await.unwrap());
+            let found = plan::phase(&machine.house.api::<Execution>().get(run).await.unwrap());
             if found == wanted { Ok(()) } else { Err(found) }
         })
         .await;
     }
     eventually("everything is summed up", async || {
-        let jobs = machine.api::<Job>().list(&ListParams::default()).await.unwrap().items;
+        let jobs = machine.house.api::<Job>().list(&ListParams::default()).await.unwrap().items;
         let statuses =
             jobs.into_iter().map(|job| (job.metadata.name.unwrap(), job.status.unwrap_or_default()));
         let counts: BTreeMap<_, _> =
@@ -37,24 +37,26 @@ async fn nothing_is_written_where_nothing_changes() {
     })
     .await;
     // New controllers look at everything once; then everything is touched, so that it is looked at again.
-    machine.stop_controllers().await;
-    let before = machine.done.all().len();
-    machine.start_controllers();
+    machine.house.stop_controllers().await;
+    let before = machine.house.wire.writes("").len();
+    machine.house.start_controllers();
     let touch = Patch::Merge(json!({"metadata": {"annotations": {"somebody": "was here"}}}));
     let parameters = PatchParams::default();
     for run in [&finished, &queued, &running] {
-        machine.api::<Execution>().patch(run, &parameters, &touch).await.unwrap();
+        machine.house.api::<Execution>().patch(run, &parameters, &touch).await.unwrap();
     }
-    machine.api::<batchv1::Job>().patch(&running, &parameters, &touch).await.unwrap();
-    machine.api::<Job>().patch("idle", &parameters, &touch).await.unwrap();
+    machine.house.api::<batchv1::Job>().patch(&running, &parameters, &touch).await.unwrap();
+    machine.house.api::<Job>().patch("idle", &parameters, &touch).await.unwrap();
     // What was touched is looked at before a run that comes later has ended.
     machine.succeeds(&machine.send("work", "2").await).await;
-    let mut writes = machine.done.all().split_off(before);
+    let mut writes = machine.house.wire.writes("").split_off(before);
     writes.retain(|write| {
         [&finished, &queued, &running, "jobs/idle/", "jobs/long/"].iter().any(|part| write.contains(*part))
     });
     assert!(writes.is_empty(), "{writes:#?}");
-    ops::cancel(&machine.client, NAMESPACE, &running).await.unwrap();
-    let ended = tokio::time::timeout(DEADLINE, ops::wait(&machine.client, NAMESPACE, &running)).await;
+    ops::cancel(&machine.house.client, &machine.house.namespace, &running).await.unwrap();
+    let ended =
+        tokio::time::timeout(DEADLINE, ops::wait(&machine.house.client, &machine.house.namespace, &running))
+            .await;
     assert_eq!(plan::phase(&ended.expect("it ends").unwrap()), Phase::Cancelled);
 }

@@ -1,13 +1,13 @@
 //! The one table of what local mode and a real API server do differently, or what only one of them has.
 //!
-//! Every scenario of `kubeapi`, `sink`, `runs`, `runner`, `workload` and `knative` runs in both worlds unless it is listed here:
-//! then it runs on local mode only. A scenario that is listed asks [`differs`](crate::support::cluster::differs) first.
+//! Every scenario of `kubeapi`, `sink`, `runs`, `faults`, `runner`, `workload` and `knative` runs in both worlds unless it
+//! is listed here: then it runs on local mode only. A scenario that is listed asks
+//! [`differs`](crate::support::cluster::differs) first.
 //!
 //! These modules have no second world and need no line: `floors`, `generated`, `chart` and `examples` read files of this
 //! repository; `cli`, `cli_dev`, `cli_try`, `crash`, `kubectl` and `local_server` are about `kakehi dev`, `kakehi try` and the
-//! server of local mode themselves; `serve` reaches its API server by a URL on loopback; `faults` breaks the connections of our
-//! own parts, whatever is behind them; `workload::cost` and `workload::faults` count the requests of our own Job controller,
-//! and kill it.
+//! server of local mode themselves; `serve` reaches its API server by a URL on loopback; `workload::cost` and
+//! `workload::faults` count the requests of our own Job controller, and kill it.
 
 /// Scenario and reason.
 const DIFFERENCES: &[(&str, &str)] = &[
