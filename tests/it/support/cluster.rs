@@ -22,6 +22,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::core::v1::Pod;
@@ -140,6 +141,10 @@ pub(crate) async fn place() -> Place {
             let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &namespace);
             // Without it no Pod is admitted; a controller makes it.
             eventually("the namespace has its service account", async || accounts.get("default").await).await;
+            // Another one makes this, and a scenario that watches ConfigMaps must not see it come.
+            let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+            eventually("the namespace has the root certificate", async || maps.get("kube-root-ca.crt").await)
+                .await;
             let leaving = Leaving { config: config.clone(), namespace: namespace.clone() };
             Place { client, namespace, local: None, _real: Some(leaving) }
         }
