@@ -12,13 +12,13 @@ use serde_json::Value;
 use super::{RENDERINGS, Rendering, objects, root, word};
 
 /// Helm in a home of its own.
-struct Helm {
+pub(crate) struct Helm {
     program: String,
     home: tempfile::TempDir,
 }
 
 impl Helm {
-    fn find() -> Option<Self> {
+    pub(crate) fn find() -> Option<Self> {
         let Ok(program) = env::var("KAKEHI_TEST_HELM") else {
             #[expect(clippy::print_stderr, reason = "whoever runs the tests is told what was left out")]
             {
@@ -30,7 +30,7 @@ impl Helm {
     }
 
     /// Runs it, and returns what it printed if it succeeded, or else what it complained about.
-    fn run(&self, arguments: &[&str]) -> Result<String, String> {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(&self.program);
         for place in ["HOME", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
             command.env(place, self.home.path());

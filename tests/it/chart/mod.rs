@@ -1,7 +1,9 @@
 //! The chart: what it renders is looked at here without helm, from files that helm wrote.
 
+mod cluster;
 mod helm;
 mod render;
+mod rights;
 
 use std::fs;
 use std::path::{Path, PathBuf};
