@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", env = "KAKEHI_ADMIN_ADDRESS", default_value = "0.0.0.0:9090", value_parser = address)]
     admin_address: SocketAddr,
     /// Where senders find the sinks, the base of every job's address
-    /// [default: `http://kakehi-sink.<namespace>.svc.cluster.local`, the namespace being that of this Pod or context]
+    /// (default: `http://kakehi-sink.<namespace>.svc.cluster.local`, the namespace being that of this Pod or context)
     #[arg(long, value_name = "URL", env = "KAKEHI_SINK_URL")]
     sink_url: Option<String>,
     /// Namespace of the triggers that an event sent to `/` is matched with

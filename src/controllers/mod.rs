@@ -1,4 +1,4 @@
-//! The controllers: they observe (watches into caches), call [`plan`](crate::plan), and apply what it says.
+//! The controllers: they observe (watches into caches), call [`plan`], and apply what it says.
 //!
 //! They decide nothing. Every step starts from the world and is idempotent, so that a crash, a lost message or a second
 //! look changes nothing; what a cache must not be trusted with is asked of the API server (`live`). Reading order:
