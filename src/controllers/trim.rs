@@ -10,17 +10,21 @@ use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodTemplateSpec};
 use kube::core::ObjectMeta;
 
-use crate::api::{Execution, GROUP, Job, TaskSpec, TemplateMetadata, Trigger};
+use crate::api::{
+    ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, Execution, GROUP, Job, TaskSpec, TemplateMetadata, Trigger,
+};
 
 /// Domains of the labels and annotations that decisions read: ours, and the Job controller's on its Pods.
 const READ: [&str; 2] = [GROUP, "batch.kubernetes.io"];
 
 /// An Execution without its event, its parameters and what its container is. It is enough to plan every step but the
-/// one that makes the tasks.
+/// one that makes the tasks, and to say which trace it belongs to.
 pub(super) fn execution(execution: &mut Execution) {
     let metadata = &mut execution.metadata;
-    (metadata.managed_fields, metadata.owner_references) = (None, None);
-    (metadata.labels, metadata.annotations) = (None, None);
+    (metadata.managed_fields, metadata.owner_references, metadata.labels) = (None, None, None);
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.retain(|key, _| [ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE].contains(&key.as_str()));
+    metadata.annotations = metadata.annotations.take().filter(|kept| !kept.is_empty());
     execution.spec.events = Vec::new();
     execution.spec.parameters = Vec::new();
     let template = &mut execution.spec.template;
