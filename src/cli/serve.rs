@@ -150,6 +150,8 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Error> {
     let options = args.options(&namespace)?;
     let (receives, controls) = (options.sink.is_some(), options.controller.is_some());
     let clients = Clients { work: client(config.clone())?, election: client(config)? };
+    // Before anybody can know that it has started, and ask it to end.
+    let mut signals = Interruptions::new();
     let mut serve = Serve::start(clients, options).await.context("start")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -161,7 +163,6 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Error> {
         admin = %serve.admin_address(),
         "started"
     );
-    let mut signals = Interruptions::new();
     let failed = tokio::select! {
         () = signals.next() => None,
         error = serve.failed() => Some(error),
