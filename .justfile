@@ -21,7 +21,7 @@ test:
 
 # the scenarios on a real API server, which needs Go
 test-cluster:
-    tests/cluster/start -- cargo test --locked --test it
+    .ci/cluster
 
 # writes the generated files anew
 generate:

@@ -1,12 +1,14 @@
 //! Watches: from where, what, and how they end.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
+use kube::ResourceExt;
 use kube::api::DeleteParams;
 use kube::api::ListParams;
 use kube::api::Patch;
@@ -194,15 +196,19 @@ async fn a_watcher_can_begin_with_a_streaming_list() {
     }
     let config = watcher::Config::default().labels("l=x").streaming_lists();
     let mut stream = std::pin::pin!(watcher(api, config));
-    let mut seen = 0;
-    loop {
-        match stream.next().await.unwrap().unwrap() {
-            watcher::Event::InitApply(_) => seen += 1,
-            watcher::Event::InitDone => break,
-            _ => {}
+    let (mut begun, mut seen) = (false, BTreeSet::new());
+    // The watcher takes any state for its beginning, so an object may as well follow as a change.
+    while !begun || seen.len() < 2 {
+        let event = tokio::time::timeout(DEADLINE, stream.next()).await.expect("everything is told").unwrap();
+        match event.unwrap() {
+            watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
+                seen.insert(object.name_any());
+            }
+            watcher::Event::InitDone => begun = true,
+            watcher::Event::Init | watcher::Event::Delete(_) => {}
         }
     }
-    assert_eq!(seen, 2);
+    assert_eq!(seen, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
 }
 
 #[tokio::test]

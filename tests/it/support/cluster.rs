@@ -22,17 +22,21 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kakehi::api::Execution;
 use kube::Api;
 use kube::Client;
 use kube::Config;
 use kube::ResourceExt;
+use kube::api::ApiResource;
 use kube::api::DeleteParams;
+use kube::api::DynamicObject;
 use kube::api::ListParams;
 use kube::api::Patch;
 use kube::api::PatchParams;
@@ -223,14 +227,33 @@ impl Drop for Leaving {
     }
 }
 
-/// Best effort: what stays behind disturbs nobody.
+/// Best effort. What still has a finalizer would keep the namespace, and the namespace controller busy, for as long as the
+/// cluster lives: whoever would take the finalizer away ended with the scenario.
 async fn leave(client: &Client, namespace: &str) {
-    let all = ListParams::default();
     let namespaces: Api<Namespace> = Api::all(client.clone());
     drop(namespaces.delete(namespace, &DeleteParams::background()).await);
     // No runner confirms the end of these Pods any more.
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let all = ListParams::default();
     drop(pods.delete_collection(&DeleteParams::default().grace_period(0), &all).await);
+    let kinds = [
+        ApiResource::erase::<Pod>(&()),
+        ApiResource::erase::<ConfigMap>(&()),
+        ApiResource::erase::<batchv1::Job>(&()),
+        ApiResource::erase::<Execution>(&()),
+    ];
+    for kind in &kinds {
+        release(&Api::namespaced_with(client.clone(), namespace, kind)).await;
+    }
     let nodes: Api<Node> = Api::all(client.clone());
     drop(nodes.delete(&format!("node-{namespace}"), &DeleteParams::default()).await);
+}
+
+/// Takes the finalizers of all objects of a kind away.
+async fn release(objects: &Api<DynamicObject>) {
+    let Ok(found) = objects.list_metadata(&ListParams::default()).await else { return };
+    let off = Patch::Merge(serde_json::json!({"metadata": {"finalizers": null}}));
+    for object in found.items.into_iter().filter(|object| !object.finalizers().is_empty()) {
+        drop(objects.patch_metadata(&object.name_any(), &PatchParams::default(), &off).await);
+    }
 }
