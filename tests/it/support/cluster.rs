@@ -12,7 +12,7 @@
 //! Local: every place is an API server of its own, without controllers unless the scenario starts some. Real: all places share
 //! one API server and its controllers, so our own controllers, live triggers and runners must be told their namespace, and
 //! names of objects that belong to no namespace must be unique (`place.unique("node")`). The namespace and everything in it is
-//! removed when the place is dropped. [`House`](crate::runs::House) and the others build on this.
+//! removed when the place is dropped, unless the cluster itself will be. [`House`](crate::runs::House) and the others build on this.
 //!
 //! One process has one world. Run the scenarios of both with two runs of the test binary.
 
@@ -55,6 +55,9 @@ use crate::support::local;
 
 /// Names a kubeconfig with every right on a cluster whose Pods nobody else runs.
 const VARIABLE: &str = "KAKEHI_TEST_KUBECONFIG";
+/// Set where the whole cluster is thrown away after the tests. The namespace controller goes through every kind for every
+/// namespace: removing hundreds of them keeps it from the one whose end a scenario waits for.
+const DISPOSABLE: &str = "KAKEHI_TEST_DISPOSABLE";
 /// How long the removal of a place may hold up the end of its scenario.
 const CLEANING: Duration = Duration::from_secs(10);
 
@@ -132,7 +135,7 @@ pub(crate) struct Place {
     pub(crate) namespace: String,
     /// Its server, if it has one of its own.
     pub(crate) local: Option<local::Cluster>,
-    _real: Option<Leaving>,
+    _leaving: Option<Leaving>,
 }
 
 /// A new namespace in the world of this process.
@@ -149,8 +152,9 @@ pub(crate) async fn place() -> Place {
             let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
             eventually("the namespace has the root certificate", async || maps.get("kube-root-ca.crt").await)
                 .await;
-            let leaving = Leaving { config: config.clone(), namespace: namespace.clone() };
-            Place { client, namespace, local: None, _real: Some(leaving) }
+            let stays = std::env::var_os(DISPOSABLE).is_some();
+            let leaving = (!stays).then(|| Leaving { config: config.clone(), namespace: namespace.clone() });
+            Place { client, namespace, local: None, _leaving: leaving }
         }
     }
 }
@@ -173,7 +177,7 @@ impl Place {
     /// A namespace of local mode that exists.
     pub(crate) fn of(cluster: local::Cluster, namespace: &str) -> Self {
         let client = cluster.client.clone();
-        Self { client, namespace: namespace.to_owned(), local: Some(cluster), _real: None }
+        Self { client, namespace: namespace.to_owned(), local: Some(cluster), _leaving: None }
     }
 
     /// Objects of a namespaced kind, here.
