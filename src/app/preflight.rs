@@ -55,11 +55,11 @@ impl Waiting {
     }
 }
 
-/// Waits until all of that can be read.
-pub(super) async fn pass(client: &Client, needs: &[ApiResource], waiting: &Waiting) {
+/// Waits until all of that can be read: in that namespace, or in all.
+pub(super) async fn pass(client: &Client, needs: &[ApiResource], namespace: Option<&str>, waiting: &Waiting) {
     let mut pause = PAUSE.0;
     loop {
-        let missing = missing(client, needs).await;
+        let missing = missing(client, needs, namespace).await;
         let before = std::mem::replace(&mut *waiting.0.lock(), missing.clone());
         let Some(missing) = missing else { return };
         if before.as_ref() != Some(&missing) {
@@ -71,17 +71,29 @@ pub(super) async fn pass(client: &Client, needs: &[ApiResource], waiting: &Waiti
 }
 
 /// The first thing that cannot be read, and what to do about it.
-async fn missing(client: &Client, needs: &[ApiResource]) -> Option<String> {
+async fn missing(client: &Client, needs: &[ApiResource], namespace: Option<&str>) -> Option<String> {
     for resource in needs {
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), resource);
-        let one = ListParams::default().limit(1);
-        match tokio::time::timeout(ANSWER, api.list_metadata(&one)).await {
-            Ok(Ok(_)) => {}
+        match tokio::time::timeout(ANSWER, read(client, resource, namespace)).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => return Some(explain(&error, resource)),
             Err(_) => return Some(format!("the API server did not answer within {} s", ANSWER.as_secs())),
         }
     }
     None
+}
+
+/// Reads a little of it.
+async fn read(client: &Client, resource: &ApiResource, namespace: Option<&str>) -> Result<(), kube::Error> {
+    let all: Api<DynamicObject> = Api::all_with(client.clone(), resource);
+    let api = match namespace {
+        None => all,
+        // It belongs to no namespace; but to get it takes a right in itself only.
+        Some(name) if *resource == ApiResource::erase::<Namespace>(&()) => {
+            return all.get_metadata(name).await.map(drop);
+        }
+        Some(name) => Api::namespaced_with(client.clone(), name, resource),
+    };
+    api.list_metadata(&ListParams::default().limit(1)).await.map(drop)
 }
 
 fn explain(error: &kube::Error, resource: &ApiResource) -> String {
@@ -90,6 +102,10 @@ fn explain(error: &kube::Error, resource: &ApiResource) -> String {
             "the API server does not know {}.{GROUP}; install the definitions: kakehi crd | kubectl apply -f -",
             resource.plural
         ),
+        // Only the namespace itself is asked for by name.
+        kube::Error::Api(status) if status.code == 404 && resource.group.is_empty() => {
+            format!("there is nothing to look after: {}", status.message)
+        }
         // In the API server's words, which name who may not do what.
         kube::Error::Api(status) if status.code == 403 => format!("a right is missing: {}", status.message),
         kube::Error::Api(status) if status.code == 401 => {
@@ -133,6 +149,9 @@ mod tests {
         let denied = "jobs.batch is forbidden: User \"x\" cannot list resource \"jobs\" in API group \"batch\" at the cluster scope";
         let words = explain(&refused(403, denied), &ApiResource::erase::<batchv1::Job>(&()));
         assert_eq!(words, format!("a right is missing: {denied}"));
+        let nowhere =
+            explain(&refused(404, "namespaces \"shop\" not found"), &ApiResource::erase::<Namespace>(&()));
+        assert_eq!(nowhere, "there is nothing to look after: namespaces \"shop\" not found");
         let words = explain(&refused(503, "starting"), &ApiResource::erase::<Pod>(&()));
         assert!(words.starts_with("the API server cannot be asked for pods: "), "{words}");
     }

@@ -50,6 +50,8 @@ pub struct SinkRole {
     pub address: SocketAddr,
     /// Its limits.
     pub options: sink::Options,
+    /// The namespace whose events are taken; none for all of them.
+    pub namespace: Option<String>,
 }
 
 /// The controllers.
@@ -147,9 +149,12 @@ impl Serve {
     }
 
     async fn start_sink(&mut self, client: &Client, role: SinkRole, admin: &mut Admin) -> Result<(), Error> {
-        let SinkRole { address, options } = role;
+        let SinkRole { address, options, namespace } = role;
         let port = bind("the event sink", address).await?;
-        let triggers = Triggers::new(client.clone());
+        let mut triggers = Triggers::new(client.clone());
+        if let Some(namespace) = &namespace {
+            triggers = triggers.within(namespace);
+        }
         let sink = Sink::new(client.clone(), triggers.clone(), options, self.sinking.token());
         sink.register(&mut admin.counted);
         self.sink = Some((sink.clone(), port.address()));
@@ -162,7 +167,8 @@ impl Serve {
         let (client, until) = (client.clone(), self.following.token());
         self.following.spawn_endless(async move {
             let asked = preflight::of_sink();
-            if until.run_until_cancelled(preflight::pass(&client, &asked, &waiting)).await.is_some() {
+            let passed = preflight::pass(&client, &asked, namespace.as_deref(), &waiting);
+            if until.run_until_cancelled(passed).await.is_some() {
                 triggers.run(until).await;
             }
         });
@@ -188,7 +194,8 @@ impl Serve {
         let until = self.controlling.token();
         self.controlling.spawn(async move {
             let asked = preflight::of_controllers();
-            if until.run_until_cancelled(preflight::pass(&client, &asked, &waiting)).await.is_none() {
+            let passed = preflight::pass(&client, &asked, options.namespace.as_deref(), &waiting);
+            if until.run_until_cancelled(passed).await.is_none() {
                 return Ok::<_, leader::Error>(());
             }
             election.run(move |client, until| controllers::run(client, options.clone(), until), until).await

@@ -18,6 +18,7 @@ use crate::app::{Clients, ControllerRole, LeaseOptions, Serve, ServeOptions, Sin
 use crate::controllers;
 use crate::sink;
 use crate::telemetry::TraceOptions;
+use crate::triggers::is_object_name;
 
 /// Name of the Service before the sinks, where nothing else is said: the chart's.
 const SINK_SERVICE: &str = "kakehi-sink";
@@ -40,7 +41,8 @@ the cluster learns of it, finishes what is in flight and exits 0; a second one e
 Examples:
   kakehi crd | kubectl apply -f -      once, before the first start
   kakehi serve --kubeconfig ~/.kube/config --sink-url http://events.example.com
-  kakehi serve --sink --max-event-bytes 1048576"
+  kakehi serve --sink --max-event-bytes 1048576
+  kakehi serve --watch-namespace shop      with rights in that namespace only; let nobody else look after it"
 )]
 pub(crate) struct Args {
     /// Receive events
@@ -59,17 +61,20 @@ pub(crate) struct Args {
     /// (default: `http://kakehi-sink.<namespace>.svc.cluster.local`, the namespace being that of this Pod or context)
     #[arg(long, value_name = "URL", env = "KAKEHI_SINK_URL")]
     sink_url: Option<String>,
-    /// Namespace of the triggers that an event sent to `/` is matched with
-    #[arg(long, value_name = "NAME", env = "KAKEHI_DEFAULT_NAMESPACE", default_value = DEFAULT_NAMESPACE)]
-    default_namespace: String,
+    /// Look after this namespace alone, with rights in it alone [default: all namespaces]
+    #[arg(long, value_name = "NAME", env = "KAKEHI_WATCH_NAMESPACE", value_parser = namespace)]
+    watch_namespace: Option<String>,
+    /// Namespace of the triggers that an event sent to `/` is matched with [default: the watched one, or `default`]
+    #[arg(long, value_name = "NAME", env = "KAKEHI_DEFAULT_NAMESPACE", value_parser = namespace)]
+    default_namespace: Option<String>,
     /// Largest event, in bytes
     #[arg(long, value_name = "BYTES", env = "KAKEHI_MAX_EVENT_BYTES", default_value_t = 512 * 1024, value_parser = value_parser!(u64).range(1..=sink::MAX_EVENT_BYTES as u64))]
     max_event_bytes: u64,
     /// Lease that decides which controller works
     #[arg(long, value_name = "NAME", env = "KAKEHI_LEASE_NAME", default_value = "kakehi-controller")]
     lease_name: String,
-    /// Namespace of the lease [default: that of this Pod or context]
-    #[arg(long, value_name = "NAME", env = "KAKEHI_LEASE_NAMESPACE")]
+    /// Namespace of the lease [default: the watched one, or that of this Pod or context]
+    #[arg(long, value_name = "NAME", env = "KAKEHI_LEASE_NAMESPACE", value_parser = namespace)]
     lease_namespace: Option<String>,
     /// Time to end in after SIGTERM; keep it below the Pod's terminationGracePeriodSeconds
     #[arg(long, value_name = "SECONDS", env = "KAKEHI_GRACE_PERIOD", default_value_t = 25, value_parser = value_parser!(u64).range(1..=3600))]
@@ -84,6 +89,19 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
     }
     text.parse().map_err(|_| format!("{text:?} is neither a port nor an address such as 0.0.0.0:8080"))
+}
+
+/// Reads the name of a namespace. A variable that is set to nothing names none.
+fn namespace(text: &str) -> Result<String, String> {
+    if text.is_empty() || (is_object_name(text) && text.len() <= 63 && !text.contains('.')) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{text:?} cannot be the name of a namespace"))
+}
+
+/// A name, if one was given.
+fn given(name: Option<&String>) -> Option<&String> {
+    name.filter(|name| !name.is_empty())
 }
 
 impl Args {
@@ -102,21 +120,36 @@ impl Args {
             }
             None => format!("http://{SINK_SERVICE}.{namespace}.svc.cluster.local"),
         };
+        let watched = given(self.watch_namespace.as_ref());
+        let of_root = given(self.default_namespace.as_ref()).or(watched);
+        if let (Some(watched), Some(of_root)) = (watched, of_root)
+            && watched != of_root
+        {
+            return Err(Error::usage(format!(
+                "--default-namespace {of_root} is not looked after: --watch-namespace is {watched}"
+            )));
+        }
         let sink = (self.sink || self.both()).then(|| SinkRole {
             address: self.sink_address,
             options: sink::Options {
-                default_namespace: self.default_namespace.clone(),
+                default_namespace: of_root.map_or(DEFAULT_NAMESPACE, String::as_str).to_owned(),
                 max_event_bytes: usize::try_from(self.max_event_bytes).unwrap_or(usize::MAX),
                 ..sink::Options::default()
             },
+            namespace: watched.cloned(),
         });
         let controller = (self.controller || self.both()).then(|| ControllerRole {
             options: controllers::Options {
                 sink_url: sink_url.trim_end_matches('/').to_owned(),
+                namespace: watched.cloned(),
                 ..controllers::Options::default()
             },
             lease: LeaseOptions {
-                namespace: self.lease_namespace.clone().unwrap_or_else(|| namespace.to_owned()),
+                // Where namespaces are looked after one by one, each has a controller of its own at work.
+                namespace: given(self.lease_namespace.as_ref())
+                    .or(watched)
+                    .map_or(namespace, String::as_str)
+                    .to_owned(),
                 name: self.lease_name.clone(),
                 identity: identity(),
                 timing: Timing::default(),
@@ -159,6 +192,7 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Error> {
         namespace,
         receives,
         controls,
+        watched = given(args.watch_namespace.as_ref()),
         sink = serve.sink_address().map(tracing::field::display),
         admin = %serve.admin_address(),
         "started"
@@ -225,6 +259,33 @@ mod tests {
         assert_eq!(url("--sink-url https://example.com/kakehi/").unwrap(), "https://example.com/kakehi");
         for wrong in ["events.example.com", "ftp://example.com", "http://"] {
             assert!(matches!(url(&format!("--sink-url {wrong}")), Err(Error::Usage(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_watched_namespace_is_that_of_both_roles_of_the_lease_and_of_events_without_one() {
+        let found = |line: &str| {
+            let ServeOptions { sink, controller, .. } = options(line).unwrap();
+            let (sink, controller) = (sink.unwrap(), controller.unwrap());
+            assert_eq!(sink.namespace, controller.options.namespace);
+            (sink.namespace, sink.options.default_namespace, controller.lease.namespace)
+        };
+        let of = |name: &str| name.to_owned();
+        assert_eq!(found(""), (None, of("default"), of("tools")));
+        assert_eq!(found("--watch-namespace="), (None, of("default"), of("tools")));
+        assert_eq!(found("--default-namespace x"), (None, of("x"), of("tools")));
+        assert_eq!(found("--watch-namespace shop"), (Some(of("shop")), of("shop"), of("shop")));
+        let apart = "--watch-namespace shop --default-namespace shop --lease-namespace tools";
+        assert_eq!(found(apart), (Some(of("shop")), of("shop"), of("tools")));
+        let elsewhere = options("--watch-namespace shop --default-namespace x");
+        assert!(matches!(elsewhere, Err(Error::Usage(_))));
+    }
+
+    #[test]
+    fn a_namespace_has_a_name_that_is_no_path() {
+        for wrong in ["Shop", "a.b", "../x", "a/b", &"a".repeat(64)] {
+            let line = ["serve", "--watch-namespace", wrong];
+            assert!(Line::try_parse_from(line).is_err(), "{wrong}");
         }
     }
 

@@ -12,6 +12,8 @@
 //! drop an event on 500, 408, 409 and 3xx; whatever may pass is therefore 404, 429 or 503, with `Retry-After` where
 //! they heed it, and the rest of 4xx is for what can never succeed.
 //!
+//! Where one namespace is looked after alone, every other one is as if it did not exist: 404, which says so.
+//!
 //! Everything is bounded: requests at a time, bytes of bodies held, bytes and time of one body. What exceeds a bound
 //! is refused before it costs memory.
 

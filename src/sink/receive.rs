@@ -91,9 +91,24 @@ impl Sink {
         }
     }
 
+    /// Refuses what is about another namespace than the one that is looked after, if it is one. Nothing is asked of the
+    /// API server, which would not let us.
+    pub(super) fn looks_after(&self, namespace: &str) -> Result<(), Refusal> {
+        match self.inner.triggers.namespace() {
+            Some(only) if only != namespace => Err(Refusal::NotFound(format!(
+                "namespace {namespace} is not looked after here; this sink is for namespace {only} alone"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     async fn take(&self, namespace: &str, job: Option<&str>, request: Request) -> Result<Vec<Run>, Refusal> {
         let (parts, body) = request.into_parts();
         if let Err(refusal) = acceptable(&parts.method, &parts.headers) {
+            self.read_off(&parts.headers, body);
+            return Err(refusal);
+        }
+        if let Err(refusal) = self.looks_after(namespace) {
             self.read_off(&parts.headers, body);
             return Err(refusal);
         }

@@ -38,6 +38,7 @@ pub(super) async fn show(
         sink.read_off(&parts.headers, body);
         return Err(Refusal::Method { allow: "GET, HEAD" });
     }
+    sink.looks_after(&namespace)?;
     let unknown = || Refusal::NotFound(format!("there is no execution {name} in namespace {namespace}"));
     if !is_object_name(&namespace) || !is_object_name(&name) {
         return Err(unknown());

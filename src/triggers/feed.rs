@@ -1,4 +1,4 @@
-//! Follows one kind of object: a list, then a watch, for ever.
+//! Follows one kind of object: a list, then a watch, for ever. One object of a kind is looked at from time to time.
 
 use std::fmt::Debug;
 use std::pin::pin;
@@ -15,6 +15,8 @@ use tokio::time::Instant;
 /// Pauses between attempts to list: they double from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
+/// Pause between two looks at a single object, and the time that one may take.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Something that happened to the objects of a kind.
 #[derive(Debug)]
@@ -63,6 +65,35 @@ where
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LAST_PAUSE);
     }
+}
+
+/// Looks at one object, again and again until dropped.
+///
+/// That takes the right to get it; a list and a watch of it would take rights to those of the whole cluster.
+pub(super) async fn look_at<K>(api: Api<K>, name: &str, follower: &impl Follower<K>)
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match tokio::time::timeout(LOOK, api.get_opt(name)).await {
+            Ok(Ok(found)) => {
+                follower.change(Change::Replace(found.into_iter().collect()));
+                pause = FIRST_PAUSE;
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+            Ok(Err(error)) => cannot_look::<K>(name, &error),
+            Err(late) => cannot_look::<K>(name, &late),
+        }
+        follower.change(Change::Broken);
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+fn cannot_look<K>(name: &str, error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(kind = std::any::type_name::<K>(), name, error, "cannot look at an object");
 }
 
 async fn follow_once<K>(

@@ -4,8 +4,9 @@
 //! has not seen yet may still exist, so a Job or namespace that is not in it is looked up once, live, before anybody is
 //! told that there is none. What a cache still has may be gone, too: while its watch is broken it is not asked, because an
 //! Execution of a Job that was deleted meanwhile would be collected with it, and the event lost. While a watch of Triggers
-//! is broken nobody can know what an event would match; then the
-//! answer is an error, not "nothing".
+//! is broken nobody can know what an event would match; then the answer is an error, not "nothing".
+//!
+//! A set of one namespace asks for nothing outside of it, so rights in that namespace are enough.
 
 mod feed;
 mod index;
@@ -83,18 +84,26 @@ impl Triggers {
         Self { namespace: Some(namespace.into()), ..self }
     }
 
+    /// The only namespace that counts; none if all do.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// Follows the API server until `shutdown`. Broken watches are started again.
     pub async fn run(&self, shutdown: CancellationToken) {
         let all = watcher::Config::default();
-        let namespaces = match &self.namespace {
-            Some(name) => all.clone().fields(&format!("metadata.name={name}")),
-            None => all.clone(),
+        let namespaces = async {
+            let (api, index) = (Api::<Namespace>::all(self.client.clone()), &self.index.namespaces);
+            match &self.namespace {
+                Some(name) => feed::look_at(api, name, index).await,
+                None => feed::follow(api, all.clone(), index).await,
+            }
         };
         let follow = async {
             tokio::join!(
                 feed::follow(self.api::<DeserializeGuard<Job>>(), all.clone(), &self.index.jobs),
                 feed::follow(self.api::<DeserializeGuard<Trigger>>(), all.clone(), &self.index.triggers),
-                feed::follow(Api::<Namespace>::all(self.client.clone()), namespaces, &self.index.namespaces),
+                namespaces,
             )
         };
         shutdown.run_until_cancelled(Box::pin(follow)).await;
@@ -160,7 +169,7 @@ impl Triggers {
 
     /// Whether objects of that namespace are followed at all.
     fn counts(&self, namespace: &str) -> bool {
-        self.namespace.as_deref().is_none_or(|only| only == namespace)
+        self.namespace().is_none_or(|only| only == namespace)
     }
 
     fn synced(&self) -> Result<(), Error> {

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::State;
+use axum::middleware::{self, Next};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -12,30 +15,41 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kakehi::api::{CONDITION_COMPLETED, Execution, condition};
 use kakehi::listen::Listener;
 use kakehi::local::{Local, Options};
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::support::cluster::{self, Place};
 use crate::support::process::{Home, end};
 use crate::support::{DEADLINE, eventually};
 
-/// An API server with a Job controller and a runner, on a loopback port. Nothing of it turns Executions into Jobs.
+/// An API server on which nothing turns Executions into Jobs: that of local mode with a Job controller and a runner, on a
+/// loopback port, or a real one without a runner.
 pub(crate) struct Cluster {
     pub(crate) client: Client,
-    pub(crate) address: SocketAddr,
+    /// Where the scenario takes place.
+    pub(crate) namespace: String,
     pub(crate) home: Home,
-    _running: DropGuard,
+    /// A kubeconfig for it, with every right.
+    pub(crate) kubeconfig: String,
+    /// What the port of local mode was asked for, as `METHOD path?query`.
+    requests: Arc<Mutex<Vec<String>>>,
+    _running: Option<DropGuard>,
+    _place: Option<Place>,
 }
 
 impl Cluster {
@@ -63,32 +77,85 @@ impl Cluster {
             inherited: BTreeMap::from(inherited),
         })
         .unwrap();
-        let (client, address, shutdown) = (local.client(), listener.address(), CancellationToken::new());
-        tokio::spawn(listener.serve(local.router(), shutdown.clone(), Duration::ZERO));
+        let (client, requests, shutdown) = (local.client(), Arc::default(), CancellationToken::new());
+        let kubeconfig = home.file("kubeconfig", &kubeconfig(listener.address()));
+        let router = local.router().layer(middleware::from_fn_with_state(Arc::clone(&requests), record));
+        tokio::spawn(listener.serve(router, shutdown.clone(), Duration::ZERO));
         tokio::spawn(local.run(shutdown.clone()));
-        Self { client, address, home, _running: shutdown.drop_guard() }
+        let (namespace, running) = ("default".to_owned(), Some(shutdown.drop_guard()));
+        Self { client, namespace, home, kubeconfig, requests, _running: running, _place: None }
     }
 
-    /// A kubeconfig for it.
-    pub(crate) fn kubeconfig(&self) -> String {
-        self.home.file("kubeconfig", &kubeconfig(self.address))
+    /// The real API server, if there is one, with a namespace for the scenario.
+    pub(crate) async fn real() -> Option<Self> {
+        if cluster::real().await.is_none() {
+            cluster::say("skipped: a scenario of serve that needs a real API server");
+            return None;
+        }
+        let place = cluster::place().await;
+        Some(Self {
+            client: place.client.clone(),
+            namespace: place.namespace.clone(),
+            home: Home::new(),
+            kubeconfig: std::env::var("KAKEHI_TEST_KUBECONFIG").unwrap(),
+            requests: Arc::default(),
+            _running: None,
+            _place: Some(place),
+        })
+    }
+
+    /// A kubeconfig for the account of that name in the namespace of the scenario, which is made if it is missing.
+    pub(crate) async fn kubeconfig_of(&self, account: &str) -> String {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut made = ServiceAccount::default();
+        made.metadata.name = Some(account.to_owned());
+        let apply = PatchParams::apply("test");
+        accounts.patch(account, &apply, &Patch::Apply(&made)).await.unwrap();
+        let wanted = TokenRequest {
+            spec: Some(TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() }),
+            ..TokenRequest::default()
+        };
+        let made = accounts.create_token_request(account, &PostParams::default(), &wanted).await.unwrap();
+        self.home.file(account, &with_token(&self.kubeconfig, &made.status.unwrap().token.unwrap()))
+    }
+
+    /// What the port of local mode was asked for since the last time.
+    pub(crate) fn take_requests(&self) -> Vec<String> {
+        std::mem::take(&mut *self.requests.lock())
     }
 
     /// Applies manifests with the binary.
     pub(crate) async fn apply(&self, manifests: &str) {
         let path = self.home.file("manifests.yaml", manifests);
-        let command = self.home.kakehi(&["apply", "-f", &path, "--kubeconfig", &self.kubeconfig()]);
+        let command = self.home.kakehi(&[
+            "apply",
+            "-f",
+            &path,
+            "-n",
+            &self.namespace,
+            "--kubeconfig",
+            &self.kubeconfig,
+        ]);
         end(command).await.good();
     }
 
     /// Starts `serve` against it on free ports.
     pub(crate) async fn serve(&self, arguments: &[&str]) -> Serve {
-        let kubeconfig = self.kubeconfig();
-        Serve::start(&self.home, &[&["--kubeconfig", &kubeconfig], arguments].concat()).await
+        self.serve_as(&self.kubeconfig, arguments).await
+    }
+
+    /// Starts `serve` as whoever that kubeconfig is for.
+    pub(crate) async fn serve_as(&self, kubeconfig: &str, arguments: &[&str]) -> Serve {
+        let serve = Serve::start(&self.home, &[&["--kubeconfig", kubeconfig], arguments].concat()).await;
+        Serve { namespace: self.namespace.clone(), ..serve }
     }
 
     pub(crate) async fn executions(&self) -> Vec<Execution> {
-        Api::default_namespaced(self.client.clone()).list(&ListParams::default()).await.unwrap().items
+        Api::namespaced(self.client.clone(), &self.namespace)
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
     }
 
     /// Waits until so many runs have succeeded.
@@ -106,6 +173,24 @@ fn outcome(execution: &Execution) -> String {
     condition(conditions, CONDITION_COMPLETED).map_or_else(|| "none".to_owned(), |found| found.status.clone())
 }
 
+async fn record(
+    State(requests): State<Arc<Mutex<Vec<String>>>>,
+    request: Request<axum::body::Body>,
+    next: Next,
+) -> axum::response::Response {
+    requests.lock().push(format!("{} {}", request.method(), request.uri()));
+    next.run(request).await
+}
+
+/// The kubeconfig in that file, for whoever has that token.
+pub(crate) fn with_token(path: &str, token: &str) -> String {
+    let mut config: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for user in config["users"].as_array_mut().unwrap() {
+        user["user"] = json!({"token": token});
+    }
+    config.to_string()
+}
+
 pub(crate) fn kubeconfig(address: SocketAddr) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: here\n\
@@ -119,6 +204,8 @@ pub(crate) fn kubeconfig(address: SocketAddr) -> String {
 pub(crate) struct Serve {
     pub(crate) sink: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
+    /// Where its events go.
+    pub(crate) namespace: String,
     child: Child,
     lines: watch::Receiver<Vec<Value>>,
     http: HttpClient<HttpConnector, Full<Bytes>>,
@@ -138,7 +225,8 @@ impl Serve {
             }
         });
         let http = HttpClient::builder(TokioExecutor::new()).build_http();
-        let mut serve = Self { sink: None, admin: "127.0.0.1:0".parse().unwrap(), child, lines, http };
+        let (admin, namespace) = ("127.0.0.1:0".parse().unwrap(), "default".to_owned());
+        let mut serve = Self { sink: None, admin, namespace, child, lines, http };
         let started = serve.said("started").await;
         serve.sink = started["sink"].as_str().map(|address| address.parse().unwrap());
         serve.admin = started["admin"].as_str().unwrap().parse().unwrap();
@@ -182,15 +270,19 @@ impl Serve {
 
     /// Sends an event to a Job until it is taken.
     pub(crate) async fn send(&self, job: &str, id: &str) {
-        let address = self.sink.unwrap();
         eventually("the event to be accepted", async || {
-            let request = event(address, job, id);
+            let request = self.event(job, id);
             match self.http.request(request).await.unwrap().status() {
                 StatusCode::ACCEPTED => Ok(()),
                 refused => Err(refused),
             }
         })
         .await;
+    }
+
+    /// A small event for a Job.
+    pub(crate) fn event(&self, job: &str, id: &str) -> Request<Full<Bytes>> {
+        event_in(&self.namespace, self.sink.unwrap(), job, id)
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -205,9 +297,14 @@ impl Serve {
     }
 }
 
-/// A small event for a Job.
+/// A small event for a Job of the namespace `default`.
 pub(crate) fn event(sink: SocketAddr, job: &str, id: &str) -> Request<Full<Bytes>> {
-    Request::post(format!("http://{sink}/namespaces/default/jobs/{job}"))
+    event_in("default", sink, job, id)
+}
+
+/// A small event for a Job.
+pub(crate) fn event_in(namespace: &str, sink: SocketAddr, job: &str, id: &str) -> Request<Full<Bytes>> {
+    Request::post(format!("http://{sink}/namespaces/{namespace}/jobs/{job}"))
         .header("ce-specversion", "1.0")
         .header("ce-id", id)
         .header("ce-source", "/serve")
