@@ -17,7 +17,8 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The prefix of the names of cluster-wide objects: two releases of one name in two namespaces must not share them. */}}
+{{/* The prefix of the names of objects outside of the release's namespace: two releases of one name in two namespaces must
+not share them. */}}
 {{- define "kakehi.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "kakehi.fullname" .) -}}
 {{- end -}}
@@ -83,10 +84,23 @@ http://{{ include "kakehi.fullname" . }}-sink.{{ .Release.Namespace }}.svc.{{ .V
 {{- end -}}
 {{- end -}}
 
+{{/* The namespace of events that are posted to no namespace. */}}
+{{- define "kakehi.defaultNamespace" -}}
+{{- $own := .Values.sink.defaultNamespace -}}
+{{- $watched := .Values.watchNamespace -}}
+{{- if and $own $watched (ne $own $watched) -}}
+{{- fail (printf "sink.defaultNamespace is %s, but only watchNamespace %s is looked after" $own $watched) -}}
+{{- end -}}
+{{- $own | default $watched | default "default" -}}
+{{- end -}}
+
 {{/* The flags that both roles take. */}}
 {{- define "kakehi.flags" -}}
 - --admin-address=0.0.0.0:9090
 - --grace-period={{ int .Values.gracePeriodSeconds }}
+{{- with .Values.watchNamespace }}
+- --watch-namespace={{ . }}
+{{- end }}
 - --log={{ .Values.log.filter }}
 - --log-format={{ .Values.log.format }}
 {{- with .Values.telemetry.otlpEndpoint }}

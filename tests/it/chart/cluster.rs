@@ -10,7 +10,7 @@ use kube::{Api, Client, Config, Resource as _};
 use serde_json::{Value, json};
 
 use super::helm::Helm;
-use super::{DEFAULT, EVERYTHING, Rendering, objects, word};
+use super::{DEFAULT, RENDERINGS, Rendering, objects, word};
 use crate::support::cluster;
 use crate::support::cluster::Place;
 use crate::support::eventually;
@@ -27,6 +27,11 @@ pub(crate) struct Installed {
 impl Installed {
     /// Installs a rendering; none without a real API server.
     pub(crate) async fn of(rendering: Rendering) -> Option<Self> {
+        Self::watching(rendering, None).await
+    }
+
+    /// Installs a rendering for one namespace: that one.
+    pub(crate) async fn watching(rendering: Rendering, watched: Option<&str>) -> Option<Self> {
         let config = cluster::real().await?;
         let place = cluster::place().await;
         let (client, namespace) = (place.client.clone(), place.namespace.clone());
@@ -39,7 +44,7 @@ impl Installed {
             .unwrap()
             .owner_ref(&())
             .unwrap();
-        let mut objects = rendering.within(&namespace);
+        let mut objects = rendering.within(&namespace, watched);
         // No API server knows this kind by itself.
         objects.retain(|object| object["kind"] != "ServiceMonitor");
         for object in &mut objects {
@@ -56,8 +61,17 @@ impl Installed {
         format!("system:serviceaccount:{}:kakehi-{role}", self.namespace)
     }
 
-    /// A client that is a role's account, by a token of its own.
-    pub(crate) async fn client_of(&self, role: &str) -> Client {
+    /// The Deployment of a role.
+    pub(crate) fn deployment(&self, role: &str) -> &Value {
+        let name = format!("kakehi-{role}");
+        let mut objects = self.objects.iter();
+        let found =
+            objects.find(|object| object["kind"] == "Deployment" && object["metadata"]["name"] == name);
+        found.unwrap_or_else(|| panic!("there is no Deployment {name}"))
+    }
+
+    /// A token of a role's account.
+    pub(crate) async fn token_of(&self, role: &str) -> String {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
         let wanted = TokenRequest {
             spec: Some(TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() }),
@@ -66,18 +80,28 @@ impl Installed {
         let parameters = PostParams::default();
         let made =
             accounts.create_token_request(&format!("kakehi-{role}"), &parameters, &wanted).await.unwrap();
-        let token = made.status.unwrap().token.unwrap();
+        made.status.unwrap().token.unwrap()
+    }
+
+    /// A client that is a role's account.
+    pub(crate) async fn client_of(&self, role: &str) -> Client {
         let mut config = self.config.clone();
-        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+        config.auth_info = AuthInfo { token: Some(self.token_of(role).await.into()), ..AuthInfo::default() };
         Client::try_from(config).unwrap()
     }
 }
 
 impl Rendering {
-    /// The objects as if they were rendered for another namespace.
-    fn within(self, namespace: &str) -> Vec<Value> {
-        let Rendering { release, namespace: from, .. } = self;
-        let text = std::fs::read_to_string(self.file()).unwrap();
+    /// The objects as if they were rendered for other namespaces: that of the release, and the one that is watched.
+    fn within(self, namespace: &str, watched: Option<&str>) -> Vec<Value> {
+        let Rendering { release, namespace: from, watched: old, .. } = self;
+        let mut text = std::fs::read_to_string(self.file()).unwrap();
+        assert_eq!(old.is_some(), watched.is_some(), "{release}");
+        if let Some((old, new)) = old.zip(watched) {
+            for before in ["  namespace: ", "--watch-namespace=", "--default-namespace="] {
+                text = text.replace(&format!("{before}{old}\n"), &format!("{before}{new}\n"));
+            }
+        }
         let text = text
             .replace(&format!("namespace: {from}\n"), &format!("namespace: {namespace}\n"))
             .replace(&format!("--lease-namespace={from}\n"), &format!("--lease-namespace={namespace}\n"))
@@ -117,8 +141,13 @@ async fn admission(installed: &Installed, template: &Value) -> Result<(), String
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_object_is_accepted_and_every_pod_admitted_as_restricted() {
-    for rendering in [DEFAULT, EVERYTHING] {
-        let Some(installed) = Installed::of(rendering).await else { return };
+    if !cluster::is_real() {
+        return;
+    }
+    for rendering in RENDERINGS {
+        let watched = cluster::place().await;
+        let watched = rendering.watched.map(|_| watched.namespace.as_str());
+        let Some(installed) = Installed::watching(rendering, watched).await else { return };
         // The rendering of everything names an account that it does not make.
         apply(
             &installed.client,
@@ -180,6 +209,11 @@ async fn helm_installs_changes_and_removes_it() {
     assert_eq!(roles().await, 6);
     helm(&["upgrade", "kakehi", "charts/kakehi", "--set", "rbac.aggregate=false,networkPolicy.enabled=true"]);
     assert_eq!(roles().await, 3);
+    // To one namespace alone, and back. What is left of the cluster's roles is for others than ours.
+    helm(&["upgrade", "kakehi", "charts/kakehi", "--set", &format!("watchNamespace={}", place.namespace)]);
+    assert_eq!(roles().await, 4);
+    helm(&["upgrade", "kakehi", "charts/kakehi", "--set", "watchNamespace="]);
+    assert_eq!(roles().await, 6);
     helm(&["uninstall", "kakehi"]);
     assert_eq!(roles().await, 0);
 }

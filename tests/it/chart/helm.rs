@@ -63,8 +63,8 @@ fn by_name(text: &str) -> BTreeMap<(String, String), Value> {
 #[test]
 fn helm_has_nothing_to_say_against_the_chart() {
     let Some(helm) = Helm::find() else { return };
-    for values in [None, RENDERINGS[1].values()] {
-        let values = values.map(|path| path.to_str().unwrap().to_owned());
+    for rendering in RENDERINGS {
+        let values = rendering.values().map(|path| path.to_str().unwrap().to_owned());
         let mut arguments = vec!["lint", "--strict", "charts/kakehi"];
         if let Some(values) = &values {
             arguments.extend(["--values", values]);
@@ -100,6 +100,7 @@ fn a_wrong_value_is_refused_with_its_place() {
         ("image.digest=latest", "digest"),
         ("image.repository=", "repository"),
         ("sinkUrl=events.example", "sinkUrl"),
+        ("watchNamespace=Shop", "watchNamespace"),
         ("gracePeriodSeconds=0", "gracePeriodSeconds"),
         ("controller.podDisruptionBudget.maxUnavailable=half", "maxUnavailable"),
         ("controler.replicas=1", "controler"),
@@ -120,6 +121,8 @@ fn what_does_not_go_together_is_refused() {
     };
     let account = render(&["sink.serviceAccount.create=false"]).unwrap_err();
     assert!(account.contains("sink.serviceAccount.name is required"), "{account}");
+    let outside = render(&["watchNamespace=shop", "sink.defaultNamespace=other"]).unwrap_err();
+    assert!(outside.contains("only watchNamespace shop is looked after"), "{outside}");
     let monitor =
         render(&["metrics.serviceMonitor.enabled=true", "metrics.service.enabled=false"]).unwrap_err();
     assert!(monitor.contains("needs metrics.service"), "{monitor}");

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod helm;
+mod narrow;
 mod render;
 mod rights;
 
@@ -20,21 +21,27 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) struct Rendering {
     pub(crate) release: &'static str,
     pub(crate) namespace: &'static str,
+    /// The only namespace that is looked after; none for all of them.
+    pub(crate) watched: Option<&'static str>,
     file: &'static str,
     values: Option<&'static str>,
 }
 
 /// With no values, as most people install it.
 pub(crate) const DEFAULT: Rendering =
-    Rendering { release: "kakehi", namespace: "kakehi", file: "default.yaml", values: None };
-/// With every value set to something else.
+    Rendering { release: "kakehi", namespace: "kakehi", watched: None, file: "default.yaml", values: None };
+/// For one namespace alone.
+pub(crate) const WATCHED: Rendering =
+    Rendering { watched: Some("shop"), file: "watched.yaml", values: Some("watched.values.yaml"), ..DEFAULT };
+/// With every value but that of the watched namespace set to something else.
 pub(crate) const EVERYTHING: Rendering = Rendering {
     release: "pipe",
     namespace: "water",
+    watched: None,
     file: "everything.yaml",
     values: Some("everything.values.yaml"),
 };
-pub(crate) const RENDERINGS: [Rendering; 2] = [DEFAULT, EVERYTHING];
+pub(crate) const RENDERINGS: [Rendering; 3] = [DEFAULT, EVERYTHING, WATCHED];
 
 impl Rendering {
     fn path(name: &str) -> PathBuf {

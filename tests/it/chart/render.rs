@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{DEFAULT, EVERYTHING, RENDERINGS, Rendering, items, word};
+use super::{DEFAULT, EVERYTHING, RENDERINGS, Rendering, WATCHED, items, word};
 
 /// The kinds that have no namespace.
 const CLUSTER_WIDE: [&str; 2] = ["ClusterRole", "ClusterRoleBinding"];
@@ -70,7 +70,12 @@ fn every_object_says_what_and_whose_it_is() {
                 "{object}"
             );
             assert!(seen.insert((kind.to_owned(), name.to_owned())), "{kind} {name} twice");
-            let namespace = if CLUSTER_WIDE.contains(&kind) { "" } else { rendering.namespace };
+            let namespace = match rendering.watched {
+                _ if CLUSTER_WIDE.contains(&kind) => "",
+                // Names of what is outside of the release's namespace say which one that is.
+                Some(watched) if name.starts_with(&format!("{}:", rendering.namespace)) => watched,
+                _ => rendering.namespace,
+            };
             assert_eq!(word(&object, "/metadata/namespace"), namespace, "{kind} {name}");
             let labels = &object["metadata"]["labels"];
             assert_eq!(labels["app.kubernetes.io/instance"], rendering.release, "{kind} {name}");
@@ -80,7 +85,7 @@ fn every_object_says_what_and_whose_it_is() {
 }
 
 #[test]
-fn both_renderings_together_show_every_kind() {
+fn the_renderings_together_show_every_kind() {
     let kinds: BTreeSet<String> = RENDERINGS
         .iter()
         .flat_map(|rendering| rendering.objects())
@@ -147,8 +152,10 @@ fn the_lease_is_one_object_of_the_own_namespace() {
         for role in rendering.of("ClusterRole") {
             assert!(!role.to_string().contains("leases"), "{role}");
         }
-        let roles = rendering.of("Role");
+        let mut roles = rendering.of("Role");
+        roles.retain(|role| role.to_string().contains("leases"));
         assert_eq!(roles.len(), 1);
+        assert_eq!(word(&roles[0], "/metadata/namespace"), rendering.namespace);
         let lease = flag(&deployment(rendering, "controller"), "--lease-name").unwrap().to_owned();
         for rule in items(&roles[0], "/rules") {
             assert_eq!(rule["resources"], serde_json::json!(["leases"]));
@@ -194,6 +201,8 @@ fn bindings_bind_what_there_is() {
         let mut bound = BTreeSet::new();
         for binding in bindings {
             assert!(named(word(&binding, "/roleRef/kind"), word(&binding, "/roleRef/name")), "{binding}");
+            let of_cluster = word(&binding, "/metadata/namespace").is_empty();
+            assert_eq!(word(&binding, "/roleRef/kind") == "ClusterRole", of_cluster, "{binding}");
             for subject in items(&binding, "/subjects") {
                 assert_eq!(subject["kind"], "ServiceAccount");
                 assert_eq!(subject["namespace"], rendering.namespace);
@@ -211,6 +220,42 @@ fn bindings_bind_what_there_is() {
         let existing = if rendering.release == EVERYTHING.release { Some("existing") } else { None };
         assert!(used.iter().all(|name| named("ServiceAccount", name) || Some(name.as_str()) == existing));
     }
+}
+
+/// The rules of a role of the program: those for all namespaces, or those for the watched one.
+fn rules_of(rendering: Rendering, kind: &str, role: &str) -> Vec<Value> {
+    let name = format!("{0}:{0}-{role}", rendering.namespace);
+    let roles = rendering.of(kind);
+    let found = roles.iter().find(|object| word(object, "/metadata/name") == name);
+    items(found.unwrap_or_else(|| panic!("{kind} {name}")), "/rules").to_vec()
+}
+
+#[test]
+fn whoever_looks_after_one_namespace_has_the_same_rights_in_it_and_none_elsewhere() {
+    assert_eq!(WATCHED.of("ClusterRoleBinding"), Vec::<Value>::new());
+    for role in WATCHED.of("ClusterRole") {
+        // Nobody has these by the chart: others' roles take them in.
+        let labels = role["metadata"]["labels"].as_object().unwrap();
+        let taken_in = |label: &String| {
+            label.starts_with("rbac.authorization.k8s.io/aggregate-to-")
+                || label == "duck.knative.dev/addressable"
+        };
+        assert!(labels.keys().any(taken_in), "{role}");
+    }
+    for role in ROLES {
+        let mut everywhere = rules_of(DEFAULT, "ClusterRole", role);
+        for rule in &mut everywhere {
+            // A list of namespaces is one of all of them.
+            if rule["resources"] == serde_json::json!(["namespaces"]) {
+                rule["verbs"] = serde_json::json!(["get"]);
+            }
+        }
+        assert_eq!(rules_of(WATCHED, "Role", role), everywhere, "{role}");
+        assert_eq!(flag(&deployment(WATCHED, role), "--watch-namespace"), WATCHED.watched);
+        assert_eq!(flag(&deployment(DEFAULT, role), "--watch-namespace"), None);
+    }
+    assert_eq!(flag(&deployment(WATCHED, "sink"), "--default-namespace"), WATCHED.watched);
+    assert_eq!(flag(&deployment(DEFAULT, "sink"), "--default-namespace"), Some("default"));
 }
 
 #[test]

@@ -27,11 +27,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::DEFAULT;
 use super::cluster::Installed;
+use super::{DEFAULT, WATCHED};
 use crate::runs::{House, assert_completed, completed};
 use crate::sink::event;
-use crate::support::{DEADLINE, eventually};
+use crate::support::{DEADLINE, cluster, eventually};
 
 /// A right: verb, resource with its group, and where: everywhere, or in one namespace.
 type Right = (String, String);
@@ -39,14 +39,15 @@ type Right = (String, String);
 /// Questions that are asked at a time.
 const QUESTIONS: usize = 32;
 
-/// What a role may do in every namespace, one resource a line.
-const EVERYWHERE: [(&str, &[(&str, &str)]); 2] = [
+/// What a role may do in every namespace, or in the one that it looks after, one resource a line.
+const NEEDED: [(&str, &[(&str, &str)]); 2] = [
     (
         "sink",
         &[
             ("jobs.run.kakehi.dev", "get list watch"),
             ("triggers.run.kakehi.dev", "list watch"),
             ("executions.run.kakehi.dev", "create get"),
+            // Of one namespace, only `get`.
             ("namespaces", "get list watch"),
         ],
     ),
@@ -167,31 +168,57 @@ fn listed(table: &[(&str, &str)]) -> BTreeSet<Right> {
     table.iter().flat_map(right).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn row_63_each_account_may_do_what_its_role_does_and_nothing_else() {
-    let Some(installed) = Installed::of(DEFAULT).await else { return };
-    let Installed { client, namespace, .. } = &installed;
+/// Asks for every right of both roles in these places, each with whether the role does its work there.
+async fn have_no_other_rights(installed: &Installed, places: &[(Option<&str>, bool)]) {
+    let Installed { client, namespace, .. } = installed;
     let resources = resources(client).await;
     let anybody = format!("system:serviceaccount:{namespace}:default");
-    for (role, table) in EVERYWHERE {
+    let work = places.iter().find(|(_, works)| *works).unwrap().0;
+    let everywhere = places.contains(&(None, true));
+    for (role, _) in NEEDED {
         let user = installed.account(role);
-        let probe = || match role {
-            "controller" => review(&user, Some(namespace), "create", "leases.coordination.k8s.io", None),
-            _ => review(&user, None, "list", "jobs.run.kakehi.dev", None),
-        };
-        eventually("the roles are known", async || ask(client, probe()).await.then_some(()).ok_or("not yet"))
-            .await;
-        for (place, own) in [(None, false), (Some(namespace.as_str()), true)] {
-            let common = rights(client, &resources, &anybody, place).await;
-            let found: BTreeSet<Right> =
-                rights(client, &resources, &user, place).await.difference(&common).cloned().collect();
-            let mut wanted = listed(table);
-            if own && role == "controller" {
+        let lease = || review(&user, Some(namespace), "create", "leases.coordination.k8s.io", None);
+        let jobs = || review(&user, work, "list", "jobs.run.kakehi.dev", None);
+        let known = async || ask(client, jobs()).await && (role == "sink" || ask(client, lease()).await);
+        eventually("the roles are known", async || known().await.then_some(()).ok_or("not yet")).await;
+    }
+    for (place, works) in places {
+        let common = rights(client, &resources, &anybody, *place).await;
+        for (role, table) in NEEDED {
+            let found = rights(client, &resources, &installed.account(role), *place).await;
+            let found: BTreeSet<Right> = found.difference(&common).cloned().collect();
+            let mut wanted = if *works { listed(table) } else { BTreeSet::new() };
+            if !everywhere {
+                wanted.retain(|(verb, resource)| resource != "namespaces" || verb == "get");
+            }
+            if *place == Some(namespace) && role == "controller" {
                 wanted.insert(("create".to_owned(), "leases.coordination.k8s.io".to_owned()));
             }
             assert_eq!(found, wanted, "{role} in {place:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_63_each_account_may_do_what_its_role_does_and_nothing_else() {
+    let Some(installed) = Installed::of(DEFAULT).await else { return };
+    have_no_other_rights(&installed, &[(None, true), (Some(&installed.namespace), true)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_63_of_one_namespace_each_account_has_rights_in_it_alone() {
+    if !cluster::is_real() {
+        return;
+    }
+    let watched = cluster::place().await;
+    let Some(installed) = Installed::watching(WATCHED, Some(&watched.namespace)).await else { return };
+    let places = [
+        (None, false),
+        (Some(watched.namespace.as_str()), true),
+        (Some(installed.namespace.as_str()), false),
+        (Some("default"), false),
+    ];
+    have_no_other_rights(&installed, &places).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -355,9 +382,10 @@ fn later() -> Timestamp {
     Timestamp::now() + SignedDuration::from_hours(2)
 }
 
-/// A sink and the triggers that it needs.
-fn receiver(client: &Client, shutdown: CancellationToken) -> Sink {
+/// A sink and the triggers that it needs, for that namespace or for all.
+fn receiver(client: &Client, watched: Option<&str>, shutdown: CancellationToken) -> Sink {
     let triggers = Triggers::new(client.clone());
+    let triggers = if let Some(namespace) = watched { triggers.within(namespace) } else { triggers };
     let sink = Sink::new(client.clone(), triggers.clone(), sink::Options::default(), shutdown.clone());
     tokio::spawn(async move { triggers.run(shutdown).await });
     sink
@@ -382,13 +410,28 @@ async fn are_ready(house: &House) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_of_a_runs_life_needs_no_other_right() {
     let Some(installed) = Installed::of(DEFAULT).await else { return };
+    live_a_runs_life(&installed, House::without_controllers().await, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_one_namespace_the_whole_of_a_runs_life_needs_no_right_elsewhere() {
+    if !cluster::is_real() {
+        return;
+    }
     let house = House::without_controllers().await;
+    let namespace = house.namespace.clone();
+    let Some(installed) = Installed::watching(WATCHED, Some(&namespace)).await else { return };
+    live_a_runs_life(&installed, house, Some(&namespace)).await;
+}
+
+/// Everything that can happen to a run, with the rights of the chart's accounts.
+async fn live_a_runs_life(installed: &Installed, house: House, watched: Option<&str>) {
     let (receiving, refused_sink) = observed(&installed.client_of("sink").await);
     let (controlling, refused_controller) = observed(&installed.client_of("controller").await);
     let controllers = Controllers::start(&controlling, &house.namespace, Timestamp::now);
     let shutdown = CancellationToken::new();
     let _end = shutdown.clone().drop_guard();
-    let sink = receiver(&receiving, shutdown);
+    let sink = receiver(&receiving, watched, shutdown);
 
     house.job("work", "test \"$CE_ID\" != slow || exec sleep 600", "{}").await;
     let trigger: Trigger = serde_json::from_value(json!({

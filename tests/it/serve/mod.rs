@@ -5,6 +5,6 @@ mod ends;
 mod leader;
 mod metrics;
 mod narrow;
-mod process;
+pub(crate) mod process;
 mod roles;
 mod traces;
