@@ -3,6 +3,7 @@
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ListParams, Patch, PatchParams, PostParams, ValidationDirective};
 use kube::config::AuthInfo;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
@@ -45,8 +46,9 @@ impl Installed {
             .owner_ref(&())
             .unwrap();
         let mut objects = rendering.within(&namespace, watched);
-        // No API server knows this kind by itself.
-        objects.retain(|object| object["kind"] != "ServiceMonitor");
+        if objects.iter().any(|object| object["kind"] == "ServiceMonitor") {
+            define_monitors(&client).await;
+        }
         for object in &mut objects {
             if word(object, "/metadata/namespace").is_empty() {
                 // What belongs to no namespace goes when this one goes.
@@ -112,6 +114,46 @@ impl Rendering {
         assert!(!moved.is_empty(), "{release}");
         moved
     }
+}
+
+/// Makes the API server know `ServiceMonitor`, if it does not: the part of it that the chart uses, in a definition of ours.
+async fn define_monitors(client: &Client) {
+    let text = json!({"type": "string"});
+    let texts = json!({"type": "object", "additionalProperties": text});
+    let relabeling = json!({"type": "object", "properties": {
+        "action": {"type": "string", "enum": ["replace", "keep", "drop", "labelmap", "labeldrop", "labelkeep"]},
+        "sourceLabels": {"type": "array", "items": text},
+        "targetLabel": text,
+    }});
+    let endpoint = json!({"type": "object", "properties": {
+        "port": text, "path": text, "interval": text, "scrapeTimeout": text,
+        "relabelings": {"type": "array", "items": relabeling},
+    }});
+    let spec = json!({"type": "object", "required": ["endpoints", "selector"], "properties": {
+        "selector": {"type": "object", "properties": {"matchLabels": texts}},
+        "endpoints": {"type": "array", "items": endpoint},
+    }});
+    let schema = json!({"type": "object", "required": ["spec"], "properties": {"spec": spec}});
+    let definition: CustomResourceDefinition = serde_json::from_value(json!({
+        "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
+        "spec": {
+            "group": "monitoring.coreos.com",
+            "names": {"kind": "ServiceMonitor", "plural": "servicemonitors"},
+            "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }))
+    .unwrap();
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    match definitions.create(&PostParams::default(), &definition).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(error) => panic!("{error}"),
+    }
+    let resource =
+        ApiResource::from_gvk(&GroupVersionKind::gvk("monitoring.coreos.com", "v1", "ServiceMonitor"));
+    let monitors: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    eventually("monitors are served", async || monitors.list(&ListParams::default()).await).await;
 }
 
 /// Applies an object as `kubectl apply --server-side` does; a field that the API server does not know is an error.
