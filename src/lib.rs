@@ -8,8 +8,8 @@
 //! | 0 | [`event`], [`spans`] | the event and its wire formats; no Kubernetes, no async, no clock. Spans that join traces |
 //! | 1 | [`api`], then [`filter`] on it | our Kubernetes objects; trigger filters |
 //! | 2 | [`plan`] | every decision as a plain function of (objects, now) |
-//! | 3 | [`ops`], [`triggers`] | use cases on a `kube::Client`; the live trigger set |
-//! | 4 | [`sink`], [`controllers`], [`local`] | adapters to HTTP, to the API server, and a Kubernetes of our own |
+//! | 3 | [`ops`], [`feed`], then [`triggers`] | use cases on a `kube::Client`; following objects; the live trigger set |
+//! | 4 | [`sink`], [`cloudrun`], [`controllers`], [`local`] | adapters to HTTP, to the API server, and a Kubernetes of our own |
 //! | 5 | [`app`], [`listen`], [`telemetry`], [`cli`] | composition |
 //!
 //! A reader who wants to know what the program *does* starts in [`plan`].
@@ -17,8 +17,10 @@
 pub mod api;
 pub mod app;
 pub mod cli;
+pub mod cloudrun;
 pub mod controllers;
 pub mod event;
+mod feed;
 pub mod filter;
 pub mod listen;
 pub mod local;

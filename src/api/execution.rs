@@ -66,7 +66,11 @@ pub struct ExecutionSpec {
     #[schemars(length(max = 1000))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
     pub parameters: Vec<ParameterValue>,
-    /// What is run: the Job's template at that time.
+    /// What the run changes of its Job's template; the template here has it already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
+    pub overrides: Option<Overrides>,
+    /// What is run: the Job's template at that time, with the overrides.
     #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
     pub template: ExecutionTemplate,
     /// True asks the run to stop. It cannot be taken back.
@@ -119,6 +123,42 @@ pub struct ParameterValue {
     pub name: String,
     /// Its value, literally: nothing in it is expanded.
     pub value: String,
+}
+
+/// What one run changes of its Job's template. The shape is that of Cloud Run's v1 API.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Overrides {
+    /// Of the container. At most one, because there is one container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1))]
+    pub container_overrides: Vec<ContainerOverride>,
+    /// Tasks of this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_count: Option<i32>,
+    /// Seconds that one attempt of a task may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<i64>,
+}
+
+/// What one run changes of its container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerOverride {
+    /// The container; without a name the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Arguments instead of the Job's, if there are any. Literally: nothing in them is expanded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    pub args: Vec<String>,
+    /// No arguments instead of the Job's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clear_args: bool,
+    /// Variables besides the Job's, or instead of those of the same name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    pub env: Vec<ParameterValue>,
 }
 
 /// What is known of a run.

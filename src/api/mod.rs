@@ -23,7 +23,8 @@ pub use condition::{
 pub use crds::crds;
 pub use event_record::{EventRecord, ExtensionValue};
 pub use execution::{
-    Cause, CauseKind, Execution, ExecutionSpec, ExecutionStatus, JobReference, ParameterValue, TaskOutcome,
+    Cause, CauseKind, ContainerOverride, Execution, ExecutionSpec, ExecutionStatus, JobReference, Overrides,
+    ParameterValue, TaskOutcome,
 };
 pub use job::{Address, ExecutionReference, History, Job, JobSpec, JobStatus};
 pub use names::{

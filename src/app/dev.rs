@@ -1,4 +1,4 @@
-//! Everything on one machine: sink, controllers and a local Kubernetes.
+//! Everything on one machine: sink, the API of Cloud Run, controllers and a local Kubernetes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,6 +11,7 @@ use kube::Client;
 use super::Error;
 use super::stage::Stage;
 use crate::api;
+use crate::cloudrun::CloudRun;
 use crate::controllers;
 use crate::listen::Listener;
 use crate::local;
@@ -33,6 +34,8 @@ pub struct DevOptions {
     pub api: SocketAddr,
     /// Where events are sent; port 0 takes a free one.
     pub sink: SocketAddr,
+    /// Where clients of Cloud Run find theirs; port 0 takes a free one.
+    pub cloud_run: SocketAddr,
     /// Pods that run at the same time.
     pub max_pods: usize,
     /// Bytes that one event may have.
@@ -43,16 +46,19 @@ pub struct DevOptions {
 
 /// The parts, from the one that is stopped first to the one that is stopped last.
 const SINK: usize = 0;
-const CONTROLLERS: usize = 1;
-const LOCAL: usize = 2;
-const API: usize = 3;
-const STAGES: [&str; 4] = ["the event sink", "the controllers", "the local Kubernetes", "the API server"];
+const CLOUD_RUN: usize = 1;
+const CONTROLLERS: usize = 2;
+const LOCAL: usize = 3;
+const API: usize = 4;
+const STAGES: [&str; 5] =
+    ["the event sink", "the API of Cloud Run", "the controllers", "the local Kubernetes", "the API server"];
 
-/// Everything on one machine: sink, controllers and a local Kubernetes.
+/// Everything on one machine: sink, the API of Cloud Run, controllers and a local Kubernetes.
 pub struct Dev {
     client: Client,
     api: SocketAddr,
     sink: SocketAddr,
+    cloud_run: SocketAddr,
     stages: [Stage; STAGES.len()],
 }
 
@@ -65,10 +71,12 @@ impl std::fmt::Debug for Dev {
 impl Dev {
     /// Binds the ports, opens the state and starts every part. Must be called inside a runtime.
     pub async fn start(options: DevOptions) -> Result<Self, Error> {
-        let DevOptions { directory, durable, api, sink, max_pods, max_event_bytes, inherited } = options;
+        let DevOptions { directory, durable, api, sink, cloud_run, max_pods, max_event_bytes, inherited } =
+            options;
         // Ports first: a second `dev` fails here, before it touches the state of the first.
-        let api = Listener::bind(api).await.map_err(|source| Error::Bind { part: STAGES[API], source })?;
-        let sink = Listener::bind(sink).await.map_err(|source| Error::Bind { part: STAGES[SINK], source })?;
+        let api = bind(API, api).await?;
+        let sink = bind(SINK, sink).await?;
+        let cloud_run = bind(CLOUD_RUN, cloud_run).await?;
         let local = local::Local::open(local::Options {
             directory,
             durable,
@@ -91,21 +99,25 @@ impl Dev {
             ..controllers::Options::default()
         };
 
-        let dev = (client.clone(), api.address(), sink.address());
+        let dev = (client.clone(), api.address(), sink.address(), cloud_run.address());
         let until = stages[API].token();
         stages[API].spawn_endless(api.serve(local.router(), until, DRAIN));
         let until = stages[LOCAL].token();
         stages[LOCAL].spawn(local.run(until));
+        let runs = CloudRun::new(client.clone());
         let until = stages[CONTROLLERS].token();
         stages[CONTROLLERS].spawn_endless(controllers::run(client, controlling, until.clone()));
         stages[CONTROLLERS].spawn_endless(async move { triggers.run(until).await });
+        let until = stages[CLOUD_RUN].token();
+        stages[CLOUD_RUN].spawn_endless(cloud_run.serve(runs.router(), until.clone(), DRAIN));
+        stages[CLOUD_RUN].spawn_endless(async move { runs.run(until).await });
         let until = stages[SINK].token();
         stages[SINK].spawn_endless(async move {
             sink.serve(receiver.router(), until, DRAIN).await;
             receiver.finish().await;
         });
-        let (client, api, sink) = dev;
-        Ok(Self { client, api, sink, stages })
+        let (client, api, sink, cloud_run) = dev;
+        Ok(Self { client, api, sink, cloud_run, stages })
     }
 
     /// A client that reaches the local Kubernetes without a socket.
@@ -123,11 +135,17 @@ impl Dev {
         self.sink
     }
 
+    /// Where clients of Cloud Run find theirs.
+    pub fn cloud_run_address(&self) -> SocketAddr {
+        self.cloud_run
+    }
+
     /// Waits until a part ends although nobody asked it to: a fault that nothing else would show.
     pub async fn failed(&mut self) -> Error {
-        let [sink, controllers, local, api] = &mut self.stages;
+        let [sink, cloud_run, controllers, local, api] = &mut self.stages;
         tokio::select! {
             error = sink.ended() => error,
+            error = cloud_run.ended() => error,
             error = controllers.ended() => error,
             error = local.ended() => error,
             error = api.ended() => error,
@@ -143,4 +161,8 @@ impl Dev {
         }
         stopped
     }
+}
+
+async fn bind(stage: usize, address: SocketAddr) -> Result<Listener, Error> {
+    Listener::bind(address).await.map_err(|source| Error::Bind { part: STAGES[stage], source })
 }

@@ -17,7 +17,7 @@ use crate::local;
 
 pub use dev::{Dev, DevOptions};
 pub use leader::{LeaseOptions, Timing};
-pub use serve::{Clients, ControllerRole, Serve, ServeOptions, SinkRole};
+pub use serve::{ApiRole, Clients, ControllerRole, Serve, ServeOptions, SinkRole};
 
 /// Starting or running failed.
 #[derive(Debug, thiserror::Error)]

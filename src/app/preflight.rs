@@ -27,6 +27,16 @@ pub(super) fn of_sink() -> Vec<ApiResource> {
     ]
 }
 
+/// What the API of Cloud Run reads.
+pub(super) fn of_api() -> Vec<ApiResource> {
+    vec![
+        ApiResource::erase::<Job>(&()),
+        ApiResource::erase::<Execution>(&()),
+        ApiResource::erase::<batchv1::Job>(&()),
+        ApiResource::erase::<Pod>(&()),
+    ]
+}
+
 /// What the controllers read.
 pub(super) fn of_controllers() -> Vec<ApiResource> {
     vec![

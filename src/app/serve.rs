@@ -1,4 +1,5 @@
-//! What runs in a cluster: an event sink, controllers, or both, and a port for whoever runs them.
+//! What runs in a cluster: an event sink, controllers, the API of Cloud Run, or some of them, and a port for whoever runs
+//! them.
 //!
 //! The end is the part with an order. A cluster goes on sending events to a process that was told to end, until every
 //! node has heard of it; so the sink first says that it is not ready, takes events for some seconds more, and only then
@@ -19,6 +20,7 @@ use super::admin::{Admin, Probe};
 use super::leader::{self, Election, LeaseOptions};
 use super::preflight::{self, Waiting};
 use super::stage::Stage;
+use crate::cloudrun::CloudRun;
 use crate::controllers;
 use crate::listen::Listener;
 use crate::sink::{self, Sink};
@@ -37,6 +39,8 @@ pub struct ServeOptions {
     pub sink: Option<SinkRole>,
     /// Turn Executions into Jobs.
     pub controller: Option<ControllerRole>,
+    /// Answer clients of Cloud Run.
+    pub api: Option<ApiRole>,
     /// Where health is told; port 0 takes a free one.
     pub admin: SocketAddr,
     /// Time that the end may take.
@@ -51,6 +55,15 @@ pub struct SinkRole {
     /// Its limits.
     pub options: sink::Options,
     /// The namespace whose events are taken; none for all of them.
+    pub namespace: Option<String>,
+}
+
+/// The API of Cloud Run.
+#[derive(Debug, Clone)]
+pub struct ApiRole {
+    /// Where it is; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// The namespace that there are rights in; none for all of them.
     pub namespace: Option<String>,
 }
 
@@ -84,10 +97,12 @@ pub struct Serve {
     /// Cancelled first: nobody is ready any more.
     leaving: CancellationToken,
     sink: Option<(Sink, SocketAddr)>,
+    api_address: Option<SocketAddr>,
     admin_address: SocketAddr,
     sinking: Stage,
     following: Stage,
     controlling: Stage,
+    answering: Stage,
     admin: Stage,
 }
 
@@ -119,17 +134,19 @@ impl Schedule {
 impl Serve {
     /// Binds the ports and starts every part. What the API server cannot do yet is waited for: see `/readyz`.
     pub async fn start(clients: Clients, options: ServeOptions) -> Result<Self, Error> {
-        let ServeOptions { sink, controller, admin, grace } = options;
+        let ServeOptions { sink, controller, api, admin, grace } = options;
         // Ports first: what is taken shows before anything has begun.
         let admin_port = bind("the admin port", admin).await?;
         let mut serve = Self {
             grace,
             leaving: CancellationToken::new(),
             sink: None,
+            api_address: None,
             admin_address: admin_port.address(),
             sinking: Stage::new("the event sink"),
             following: Stage::new("the watch of Triggers"),
             controlling: Stage::new("the controllers"),
+            answering: Stage::new("the API of Cloud Run"),
             admin: Stage::new("the admin port"),
         };
         let leaving = serve.leaving.clone();
@@ -139,6 +156,9 @@ impl Serve {
         admin.counted.register("kakehi_build", "What is running", build);
         if let Some(role) = sink {
             serve.start_sink(&clients.work, role, &mut admin).await?;
+        }
+        if let Some(role) = api {
+            serve.start_api(&clients.work, role, &mut admin).await?;
         }
         if let Some(role) = controller {
             serve.start_controllers(clients, role, &mut admin);
@@ -180,6 +200,32 @@ impl Serve {
         Ok(())
     }
 
+    async fn start_api(&mut self, client: &Client, role: ApiRole, admin: &mut Admin) -> Result<(), Error> {
+        let ApiRole { address, namespace } = role;
+        let port = bind("the API of Cloud Run", address).await?;
+        self.api_address = Some(port.address());
+        let mut api = CloudRun::new(client.clone());
+        if let Some(namespace) = &namespace {
+            api = api.within(namespace);
+        }
+        let (waiting, known) = (Waiting::new(), api.clone());
+        admin.ready.push(waiting.probe());
+        admin.ready.push(Box::new(move || {
+            (!known.is_ready()).then(|| "jobs and executions are not followed (yet)".to_owned())
+        }));
+        let (until, drain) = (self.answering.token(), Schedule::of(self.grace).drain);
+        self.answering.spawn_endless(port.serve(api.router(), until.clone(), drain));
+        let client = client.clone();
+        self.answering.spawn_endless(async move {
+            let asked = preflight::of_api();
+            let passed = preflight::pass(&client, &asked, namespace.as_deref(), &waiting);
+            if until.run_until_cancelled(passed).await.is_some() {
+                api.run(until).await;
+            }
+        });
+        Ok(())
+    }
+
     fn start_controllers(&mut self, clients: Clients, role: ControllerRole, admin: &mut Admin) {
         let Clients { work: client, election } = clients;
         let ControllerRole { options, lease } = role;
@@ -207,6 +253,11 @@ impl Serve {
         self.sink.as_ref().map(|(_, address)| *address)
     }
 
+    /// Where clients of Cloud Run find their API, if this process has it.
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        self.api_address
+    }
+
     /// Where health is told.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
@@ -218,6 +269,7 @@ impl Serve {
             error = self.sinking.ended() => error,
             error = self.following.ended() => error,
             error = self.controlling.ended() => error,
+            error = self.answering.ended() => error,
             error = self.admin.ended() => error,
         }
     }
@@ -236,9 +288,15 @@ impl Serve {
             // What the sink still answers, it answers from what is followed.
             sank.and(self.following.stop(left()).await)
         };
-        let (sank, controlled) = tokio::join!(sinking, self.controlling.stop(left()));
+        let answering = async {
+            if self.api_address.is_some() {
+                tokio::time::sleep(Schedule::of(self.grace).leave).await;
+            }
+            self.answering.stop(left()).await
+        };
+        let (sank, answered, controlled) = tokio::join!(sinking, answering, self.controlling.stop(left()));
         let told = self.admin.stop(left().max(RESERVE / 4)).await;
-        sank.and(controlled).and(told)
+        sank.and(answered).and(controlled).and(told)
     }
 }
 

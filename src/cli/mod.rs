@@ -44,6 +44,8 @@ pub use output::Format;
 pub const DEFAULT_API_ADDRESS: &str = "127.0.0.1:8421";
 /// The address of the sink of `kakehi dev` when nothing else is said.
 pub const DEFAULT_SINK_ADDRESS: &str = "127.0.0.1:8420";
+/// The address of the API of Cloud Run of `kakehi dev` when nothing else is said.
+pub const DEFAULT_CLOUD_RUN_ADDRESS: &str = "127.0.0.1:8422";
 
 /// CloudEvents become jobs: receives events, matches them with Triggers, and runs each as an Indexed Kubernetes Job.
 ///
@@ -108,7 +110,7 @@ impl Global {
 enum Command {
     /// Run one event from its arrival to its result, here and now
     Try(trial::Args),
-    /// Run everything on this machine: the event sink, the controllers, and a small Kubernetes
+    /// Run everything on this machine: the event sink, the controllers, the API, and a small Kubernetes
     Dev(dev::Args),
     /// Run the event sink and the controllers in a cluster, or against one
     Serve(serve::Args),

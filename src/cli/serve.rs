@@ -1,4 +1,4 @@
-//! `kakehi serve`: the event sink and the controllers, for a cluster.
+//! `kakehi serve`: the event sink, the controllers and the API of Cloud Run, for a cluster.
 //!
 //! The parts are [`crate::app::Serve`]'s; here flags become options, and signals become an end. A first SIGTERM or
 //! SIGINT ends in order, a second one at once.
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::connect::{Configured, parse_url};
 use super::{Error, Exit, Global, Interruptions, connect};
 use crate::api::DEFAULT_NAMESPACE;
-use crate::app::{Clients, ControllerRole, LeaseOptions, Serve, ServeOptions, SinkRole, Timing};
+use crate::app::{ApiRole, Clients, ControllerRole, LeaseOptions, Serve, ServeOptions, SinkRole, Timing};
 use crate::controllers;
 use crate::sink;
 use crate::telemetry::TraceOptions;
@@ -26,7 +26,7 @@ const SINK_SERVICE: &str = "kakehi-sink";
 /// Run the event sink and the controllers in a cluster, or against one
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without --sink and --controller, both roles run. Any number of processes may be sinks.
+    after_help = "Without --sink, --controller and --api, the first two roles run. Any number of processes may be sinks, or APIs.
 Of several controllers one works, by a lease; when it ends or is lost, another takes over within seconds.
 The API server is that of the Pod's service account, or of --kubeconfig, --context or --server.
 
@@ -51,6 +51,12 @@ pub(crate) struct Args {
     /// Turn executions into jobs and report on them
     #[arg(long)]
     controller: bool,
+    /// Answer Google's clients of Cloud Run. Callers are not authenticated (yet): on a loopback address only
+    #[arg(long)]
+    api: bool,
+    /// Where the API of Cloud Run is
+    #[arg(long, value_name = "ADDRESS", env = "KAKEHI_API_ADDRESS", default_value = "127.0.0.1:8422", value_parser = address)]
+    api_address: SocketAddr,
     /// Where events are received; a port alone is one on every address of this machine
     #[arg(long, value_name = "ADDRESS", env = "KAKEHI_SINK_ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
     sink_address: SocketAddr,
@@ -105,9 +111,9 @@ fn given(name: Option<&String>) -> Option<&String> {
 }
 
 impl Args {
-    /// Whether both roles are meant: none was named.
+    /// Whether both usual roles are meant: none was named.
     fn both(&self) -> bool {
-        !self.sink && !self.controller
+        !self.sink && !self.controller && !self.api
     }
 
     /// Answers every question about the flags; `namespace` is our own.
@@ -155,9 +161,17 @@ impl Args {
                 timing: Timing::default(),
             },
         });
+        if self.api && !self.api_address.ip().is_loopback() {
+            return Err(Error::usage(format!(
+                "--api-address {}: callers are not authenticated, so it must be a loopback address",
+                self.api_address
+            )));
+        }
+        let api = self.api.then(|| ApiRole { address: self.api_address, namespace: watched.cloned() });
         Ok(ServeOptions {
             sink,
             controller,
+            api,
             admin: self.admin_address,
             grace: Duration::from_secs(self.grace_period),
         })
@@ -194,6 +208,7 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Error> {
         controls,
         watched = given(args.watch_namespace.as_ref()),
         sink = serve.sink_address().map(tracing::field::display),
+        api = serve.api_address().map(tracing::field::display),
         admin = %serve.admin_address(),
         "started"
     );
@@ -249,6 +264,7 @@ mod tests {
         assert_eq!(roles("--sink"), (true, false));
         assert_eq!(roles("--controller"), (false, true));
         assert_eq!(roles("--sink --controller"), (true, true));
+        assert_eq!(roles("--api"), (false, false));
     }
 
     #[test]
@@ -296,6 +312,14 @@ mod tests {
         assert_eq!((one.namespace.as_str(), one.name.as_str()), ("tools", "kakehi-controller"));
         assert_ne!(one.identity, lease("").identity);
         assert_eq!(lease("--lease-namespace kube-system").namespace, "kube-system");
+    }
+
+    #[test]
+    fn the_api_is_there_when_it_is_named_and_not_for_everybody() {
+        let address = |line: &str| Ok::<_, Error>(options(line)?.api.map(|role| role.address.to_string()));
+        assert_eq!(address("").unwrap(), None);
+        assert_eq!(address("--api --sink").unwrap().as_deref(), Some("127.0.0.1:8422"));
+        assert!(matches!(address("--api --api-address 8422"), Err(Error::Usage(_))));
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl From<ops::Error> for Failure {
             ops::Error::Rejected { message, .. } => Failure::Refused(message),
             ops::Error::OverQuota { .. } | ops::Error::Forbidden { .. } => Failure::HeldBack(error),
             ops::Error::NotFound { .. }
+            | ops::Error::AlreadyExists { .. }
             | ops::Error::Refusal(_)
             | ops::Error::Conflict { .. }
             | ops::Error::Unavailable(_)

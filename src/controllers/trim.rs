@@ -27,6 +27,7 @@ pub(super) fn execution(execution: &mut Execution) {
     metadata.annotations = metadata.annotations.take().filter(|kept| !kept.is_empty());
     execution.spec.events = Vec::new();
     execution.spec.parameters = Vec::new();
+    execution.spec.overrides = None;
     let template = &mut execution.spec.template;
     template.metadata = None;
     task(&mut template.spec.template.spec);

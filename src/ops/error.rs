@@ -15,6 +15,14 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// There is such an object already.
+    #[error("{kind} {name} exists")]
+    AlreadyExists {
+        /// Its kind, in lower case.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
     /// The Job cannot be run for that event; the sender has to change something.
     #[error(transparent)]
     Refusal(#[from] Refusal),
@@ -87,6 +95,7 @@ impl Error {
             | Error::Log { .. }
             | Error::Watch(_) => true,
             Error::NotFound { .. }
+            | Error::AlreadyExists { .. }
             | Error::Refusal(_)
             | Error::Rejected { .. }
             | Error::Forbidden { .. }
@@ -104,6 +113,9 @@ impl Error {
             404 => Error::not_found::<K>(name),
             403 if message.contains("exceeded quota") => Error::OverQuota { message },
             403 => Error::Forbidden { message },
+            409 if status.is_already_exists() => {
+                Error::AlreadyExists { kind: K::kind(&()).to_lowercase(), name: name.to_owned() }
+            }
             409 => Error::Conflict { message },
             code @ (400 | 405 | 406 | 413 | 415 | 422) => Error::Rejected { code, message },
             _ => Error::Unavailable(Box::new(error)),

@@ -11,5 +11,5 @@ mod runs;
 pub use accept::{Accepted, Outcome, accept};
 pub use error::Error;
 pub use logs::{LogLine, LogOptions, logs};
-pub use objects::{delete, get, list, scoped};
-pub use runs::{Description, cancel, describe, pods, run, wait, watch};
+pub use objects::{Mode, create, delete, delete_exactly, get, list, replace, scoped};
+pub use runs::{Description, cancel, cancel_exactly, describe, pods, run, run_with, wait, watch};

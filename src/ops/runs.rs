@@ -7,13 +7,13 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::accept::{Accepted, accept};
 use super::error::Error;
-use super::objects::{get, list};
-use crate::api::{Execution, FIELD_MANAGER, Job};
+use super::objects::{Mode, create, get, list};
+use crate::api::{Execution, FIELD_MANAGER, Job, Overrides};
 use crate::plan;
 
 /// Runs the Job of that name once, by hand.
@@ -28,16 +28,64 @@ pub async fn run(
 ) -> Result<Accepted, Error> {
     let job: Job = get(client, namespace, job).await?;
     let random = Uuid::new_v4().to_string();
-    let planned = plan::manual(&job, nonce.unwrap_or(&random))?;
+    let planned = plan::manual(&job, nonce.unwrap_or(&random), None)?;
     accept(client, &planned).await
+}
+
+/// Runs that Job once, with those overrides, and returns the run. In [`Mode::Validate`] only says what it would be.
+///
+/// `nonce` is that of [`run`].
+pub async fn run_with(
+    client: &Client,
+    job: &Job,
+    nonce: Option<&str>,
+    overrides: Option<&Overrides>,
+    mode: Mode,
+) -> Result<Execution, Error> {
+    let random = Uuid::new_v4().to_string();
+    let planned = plan::manual(job, nonce.unwrap_or(&random), overrides)?;
+    match mode {
+        Mode::Commit => {
+            let accepted = accept(client, &planned).await?;
+            get(client, planned.namespace(), &accepted.execution).await
+        }
+        // The first name will do: the run itself will have another.
+        Mode::Validate => {
+            let name = planned.names().first().map(String::as_str).unwrap_or_default();
+            create(client, &planned.named(name), mode).await
+        }
+    }
 }
 
 /// Asks a run to stop. Asking again, or too late, changes nothing.
 pub async fn cancel(client: &Client, namespace: &str, execution: &str) -> Result<Execution, Error> {
+    stop(client, namespace, execution, json!({"spec": {"cancelled": true}}), Mode::Commit).await
+}
+
+/// The same for that very run, if it is still as it was read: a change in between is [`Error::Conflict`].
+pub async fn cancel_exactly(client: &Client, execution: &Execution, mode: Mode) -> Result<Execution, Error> {
+    let metadata = &execution.metadata;
+    let exactly = json!({"uid": metadata.uid, "resourceVersion": metadata.resource_version});
+    let patch = json!({"metadata": exactly, "spec": {"cancelled": true}});
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    stop(client, namespace, metadata.name.as_deref().unwrap_or_default(), patch, mode).await
+}
+
+async fn stop(
+    client: &Client,
+    namespace: &str,
+    execution: &str,
+    patch: Value,
+    mode: Mode,
+) -> Result<Execution, Error> {
     let api: Api<Execution> = Api::namespaced(client.clone(), namespace);
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let patch = Patch::Merge(json!({"spec": {"cancelled": true}}));
-    api.patch(execution, &parameters, &patch).await.map_err(|error| Error::of::<Execution>(error, execution))
+    let parameters = PatchParams {
+        dry_run: mode == Mode::Validate,
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let patched = api.patch(execution, &parameters, &Patch::Merge(patch)).await;
+    patched.map_err(|error| Error::of::<Execution>(error, execution))
 }
 
 /// Everything that is known of a run.

@@ -9,10 +9,11 @@ use kube::Resource;
 use super::environment::MAX_EVENT_ENVIRONMENT;
 use super::files;
 use super::identity::Identity;
+use super::overrides::overridden;
 use super::trace;
 use crate::api::{
     ANNOTATION_DIGEST, Cause, CauseKind, EventRecord, Execution, ExecutionSpec, Job, JobReference,
-    LABEL_EXECUTION, LABEL_JOB,
+    LABEL_EXECUTION, LABEL_JOB, Overrides,
 };
 use crate::event::TraceContext;
 
@@ -83,6 +84,14 @@ pub enum Refusal {
         /// Name of the Job.
         job: String,
     },
+    /// What the run is to change of the Job's template makes no sense.
+    #[error("override {field}: {problem}")]
+    Override {
+        /// Path of the field, as in [`Overrides`].
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Attributes become environment variables, which cannot hold NUL, and which people print.
     #[error("attribute {attribute} holds the control character U+{:04X} at byte {at}", u32::from(*.character))]
     ControlCharacter {
@@ -138,12 +147,16 @@ pub fn from_event(
 /// A run of `job` that somebody asked for by hand.
 ///
 /// `nonce` tells this request from all others: random, or an id that the caller keeps over its own retries. So a manual
-/// run is as repeatable as an event's.
-pub fn manual(job: &Job, nonce: &str) -> Result<Planned, Refusal> {
+/// run is as repeatable as an event's. `overrides` is what it changes of the Job's template.
+pub fn manual(job: &Job, nonce: &str, overrides: Option<&Overrides>) -> Result<Planned, Refusal> {
     let origin = Origin::of(job)?;
     // No event has an empty source, so the two kinds of identity never meet.
     let identity = Identity::of(origin.uid, "", nonce);
     let mut execution = origin.execution(Cause { kind: CauseKind::Manual, trigger: None }, Vec::new());
+    if let Some(overrides) = overrides.filter(|overrides| **overrides != Overrides::default()) {
+        execution.spec.template = overridden(&execution.spec.template, overrides)?;
+        execution.spec.overrides = Some(overrides.clone());
+    }
     identify(&mut execution, &identity);
     Ok(Planned { execution, names: identity.short_names(origin.name).collect() })
 }
@@ -198,7 +211,15 @@ impl<'a> Origin<'a> {
             owner_references: Some(vec![owner]),
             ..ObjectMeta::default()
         };
-        let spec = ExecutionSpec { job, cause, events, parameters: Vec::new(), template, cancelled: false };
+        let spec = ExecutionSpec {
+            job,
+            cause,
+            events,
+            parameters: Vec::new(),
+            overrides: None,
+            template,
+            cancelled: false,
+        };
         Execution { metadata, spec, status: None }
     }
 }
@@ -325,8 +346,8 @@ spec:
 
     #[test]
     fn a_manual_run_is_told_by_its_nonce() {
-        let first = manual(&job(), "one").unwrap();
-        let (again, other) = (manual(&job(), "one").unwrap(), manual(&job(), "two").unwrap());
+        let first = manual(&job(), "one", None).unwrap();
+        let (again, other) = (manual(&job(), "one", None).unwrap(), manual(&job(), "two", None).unwrap());
         assert_eq!((first.names(), first.digest()), (again.names(), again.digest()));
         assert_ne!(first.digest(), other.digest());
         assert!(first.names().iter().all(|name| name.len() == "resize-".len() + 5), "{:?}", first.names());
@@ -336,7 +357,7 @@ spec:
 
     #[test]
     fn a_digest_in_the_template_is_overwritten() {
-        let planned = manual(&job(), "one").unwrap();
+        let planned = manual(&job(), "one", None).unwrap();
         assert_ne!(planned.digest(), Some("forged"));
     }
 
@@ -346,14 +367,14 @@ spec:
         leaving.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
         let refusal = Refusal::JobDeleting { job: "resize".into() };
         assert_eq!(from_event(&leaving, event("/s", "1"), None).unwrap_err(), refusal);
-        assert_eq!(manual(&leaving, "ab2cd").unwrap_err(), refusal);
+        assert_eq!(manual(&leaving, "ab2cd", None).unwrap_err(), refusal);
     }
 
     #[test]
     fn a_job_without_uid_is_no_job_yet() {
         let mut unsaved = job();
         unsaved.metadata.uid = None;
-        assert!(matches!(manual(&unsaved, "x"), Err(Refusal::JobNotStored { .. })));
+        assert!(matches!(manual(&unsaved, "x", None), Err(Refusal::JobNotStored { .. })));
     }
 
     #[test]

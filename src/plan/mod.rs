@@ -5,7 +5,7 @@
 //! | file | decides |
 //! |---|---|
 //! | `identity` | which events are the same, and what a run is called |
-//! | `execution`, `trace` | (Job, event) → the Execution to create |
+//! | `execution`, `overrides`, `trace` | (Job, event or overrides) → the Execution to create |
 //! | `files`, `task_set`, `environment` | Execution → `ConfigMap` and `batch/v1` Job |
 //! | `run` | (Execution, task set, Pods, now) → the next step |
 //! | `start`, `progress`, `verdict` | has it started, how far is it, how did it end |
@@ -16,10 +16,12 @@
 mod attempt;
 mod environment;
 mod execution;
+mod expansion;
 mod files;
 mod identity;
 mod indexes;
 mod notice;
+mod overrides;
 mod ownership;
 mod phase;
 mod progress;
@@ -36,6 +38,7 @@ mod verdict;
 pub use attempt::Attempt;
 pub use environment::MAX_EVENT_ENVIRONMENT;
 pub use execution::{Planned, Refusal, digest, from_event, manual};
+pub use expansion::{literal, plain};
 pub use files::{MAX_SIZE as MAX_EVENT_FILES, files};
 pub use identity::{Identity, base32};
 pub use notice::Notice;

@@ -148,9 +148,10 @@ impl From<plan::Refusal> for Refusal {
         match &refusal {
             // Gone soon, or there again soon under the same name: not this event's fault.
             Plan::JobDeleting { .. } | Plan::JobNotStored { .. } => Refusal::NotFound(refusal.to_string()),
-            Plan::ControlCharacter { .. } | Plan::EnvironmentTooLarge { .. } | Plan::EventTooLarge { .. } => {
-                Refusal::Unprocessable(refusal.to_string())
-            }
+            Plan::Override { .. }
+            | Plan::ControlCharacter { .. }
+            | Plan::EnvironmentTooLarge { .. }
+            | Plan::EventTooLarge { .. } => Refusal::Unprocessable(refusal.to_string()),
         }
     }
 }
@@ -179,6 +180,7 @@ pub(super) fn not_accepted(error: ops::Error, job: &str) -> Refusal {
         }
         // Ours to mend: a missing right, a broken server. The event must survive it.
         Error::Forbidden { .. }
+        | Error::AlreadyExists { .. }
         | Error::Conflict { .. }
         | Error::Unavailable(_)
         | Error::TimedOut { .. }

@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use parking_lot::RwLock;
 
-use super::feed::Change;
-use super::feed::Follower;
 use crate::api::Job;
 use crate::api::Trigger;
 use crate::event::Event;
+use crate::feed::Change;
+use crate::feed::Follower;
+use crate::feed::Health;
 use crate::filter::Filter;
 
 /// Everything that is followed.
@@ -32,33 +31,6 @@ impl Index {
     pub(super) fn is_synced(&self) -> bool {
         let Self { jobs, triggers, namespaces } = self;
         [&jobs.health, &triggers.health, &namespaces.health].iter().all(|health| health.is_synced())
-    }
-}
-
-/// How well a feed knows the world.
-#[derive(Default)]
-pub(super) struct Health {
-    synced: AtomicBool,
-    broken: AtomicBool,
-}
-
-impl Health {
-    fn is_synced(&self) -> bool {
-        self.synced.load(Ordering::Acquire)
-    }
-
-    fn is_current(&self) -> bool {
-        self.is_synced() && !self.broken.load(Ordering::Acquire)
-    }
-
-    /// A whole list has arrived and was taken in.
-    fn listed(&self) {
-        self.broken.store(false, Ordering::Release);
-        self.synced.store(true, Ordering::Release);
-    }
-
-    fn broke(&self) {
-        self.broken.store(true, Ordering::Release);
     }
 }
 

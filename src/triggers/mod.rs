@@ -8,7 +8,6 @@
 //!
 //! A set of one namespace asks for nothing outside of it, so rights in that namespace are enough.
 
-mod feed;
 mod index;
 
 use std::sync::Arc;
@@ -27,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Job;
 use crate::api::Trigger;
 use crate::event::Event;
+use crate::feed;
 use index::Index;
 
 pub use index::LiveTrigger;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Module → floor. A module may import modules of a lower floor only; `api` carries `filter`.
+/// Module → floor. A module may import modules of a lower floor only; `api` carries `filter`, `feed` carries `triggers`.
 const FLOORS: &[(&str, u8)] = &[
     ("event", 0),
     ("spans", 5),
@@ -11,8 +11,10 @@ const FLOORS: &[(&str, u8)] = &[
     ("filter", 15),
     ("plan", 20),
     ("ops", 30),
+    ("feed", 25),
     ("triggers", 30),
     ("sink", 40),
+    ("cloudrun", 40),
     ("controllers", 40),
     ("local", 40),
     ("telemetry", 50),

@@ -19,7 +19,9 @@ use self::place::Temporary;
 use super::apply::apply_all;
 use super::manifests::{self, Manifest};
 use super::output::{FAINT, GOOD, Output, STRONG, duration, paint};
-use super::{DEFAULT_API_ADDRESS, DEFAULT_SINK_ADDRESS, Error, Exit, Global, interrupted};
+use super::{
+    DEFAULT_API_ADDRESS, DEFAULT_CLOUD_RUN_ADDRESS, DEFAULT_SINK_ADDRESS, Error, Exit, Global, interrupted,
+};
 use crate::app::{Dev, DevOptions};
 
 /// Largest event in bytes: what fits into an object of etcd together with everything else that an Execution holds.
@@ -34,7 +36,8 @@ The API is Kubernetes' own; kubectl works on it with the kubeconfig that is writ
 Examples:
   kakehi dev                          state in ~/.local/share/kakehi/dev, kept between starts
   kakehi dev -f jobs/ --memory        nothing is kept
-  kakehi dev --api 0 --sink 0 -o json for programs: free ports, one JSON object per line"
+  kakehi dev --api 0 --sink 0 --cloud-run 0 -o json
+                                      for programs: free ports, one JSON object per line"
 )]
 pub(crate) struct Args {
     /// Apply these manifests: a file, or a directory that is searched; may be repeated
@@ -52,6 +55,9 @@ pub(crate) struct Args {
     /// Address of the event sink
     #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_SINK_ADDRESS, value_parser = address)]
     sink: SocketAddr,
+    /// Address of the API of Cloud Run, for Google's clients
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_CLOUD_RUN_ADDRESS, value_parser = address)]
+    cloud_run: SocketAddr,
     #[command(flatten)]
     limits: Limits,
     /// How to tell what happens
@@ -102,6 +108,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         durable: !args.memory,
         api: args.api,
         sink: args.sink,
+        cloud_run: args.cloud_run,
         max_pods: args.limits.max_pods.into(),
         max_event_bytes: usize::try_from(args.limits.max_event_bytes).unwrap_or(usize::MAX),
         inherited: place::inherited(),
@@ -111,6 +118,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         client: dev.client(),
         api: dev.api_address(),
         sink: dev.sink_address(),
+        cloud_run: dev.cloud_run_address(),
         kubeconfig: place::write_kubeconfig(&directory, dev.api_address(), dev.sink_address())?,
         directory,
         manifests,
@@ -139,6 +147,7 @@ struct Place {
     client: Client,
     api: SocketAddr,
     sink: SocketAddr,
+    cloud_run: SocketAddr,
     kubeconfig: PathBuf,
     directory: PathBuf,
     manifests: Vec<Manifest>,
@@ -186,7 +195,7 @@ async fn serve(args: &Args, global: &Global, output: &Output, place: &Place) -> 
 impl Place {
     /// What a person has to know to begin.
     fn text(&self, memory: bool) -> String {
-        let Place { client: _, api, sink, kubeconfig, directory, manifests, begun } = self;
+        let Place { client: _, api, sink, cloud_run, kubeconfig, directory, manifests, begun } = self;
         let state =
             if memory { "in memory; nothing is kept".to_owned() } else { directory.display().to_string() };
         let next = if manifests.is_empty() {
@@ -195,12 +204,13 @@ impl Place {
             "kakehi list jobs\n  kakehi send --type TYPE --data '{}'"
         };
         format!(
-            "{title} after {took}\n\n  {events}  http://{sink}\n  {api_word}  http://{api}\n  {state_word}  {state}\n\n{try_word}\n  export KUBECONFIG={kubeconfig}\n  {next}\n  kubectl get rj,rx,rt\n\n{footer}\n\n",
+            "{title} after {took}\n\n  {events}     http://{sink}\n  {api_word}  http://{api}\n  {runs_word}  http://{cloud_run}\n  {state_word}  {state}\n\n{try_word}\n  export KUBECONFIG={kubeconfig}\n  {next}\n  kubectl get rj,rx,rt\n\n{footer}\n\n",
             title = paint(GOOD, "kakehi is ready"),
             took = duration(begun.elapsed()),
             events = paint(STRONG, "events"),
-            api_word = paint(STRONG, "API   "),
-            state_word = paint(STRONG, "state "),
+            api_word = paint(STRONG, "API      "),
+            runs_word = paint(STRONG, "Cloud Run"),
+            state_word = paint(STRONG, "state    "),
             try_word = paint(FAINT, "In another terminal:"),
             kubeconfig = quoted(kubeconfig),
             footer = paint(FAINT, "What happens is shown here. Ctrl-C ends it."),
@@ -209,11 +219,12 @@ impl Place {
 
     /// The same for a program: always the first line.
     fn json(&self, memory: bool, applied: &[String]) -> String {
-        let Place { client: _, api, sink, kubeconfig, directory, manifests: _, begun: _ } = self;
+        let Place { client: _, api, sink, cloud_run, kubeconfig, directory, manifests: _, begun: _ } = self;
         json!({
             "type": "ready",
             "api": format!("http://{api}"),
             "sink": format!("http://{sink}"),
+            "cloudRun": format!("http://{cloud_run}"),
             "kubeconfig": kubeconfig,
             "directory": directory,
             "memory": memory,
@@ -253,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_default_addresses_are_addresses() {
-        for text in [DEFAULT_API_ADDRESS, DEFAULT_SINK_ADDRESS] {
+        for text in [DEFAULT_API_ADDRESS, DEFAULT_CLOUD_RUN_ADDRESS, DEFAULT_SINK_ADDRESS] {
             assert!(address(text).unwrap().ip().is_loopback());
         }
     }

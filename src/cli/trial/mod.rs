@@ -81,6 +81,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         durable: false,
         api: free,
         sink: free,
+        cloud_run: free,
         max_pods: args.limits.max_pods.into(),
         max_event_bytes: usize::try_from(args.limits.max_event_bytes).unwrap_or(usize::MAX),
         inherited: inherited(),

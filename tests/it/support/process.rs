@@ -122,7 +122,8 @@ impl Dev {
 
     /// Starts it and waits until it says that it is ready.
     pub(crate) async fn start_in(home: Home, arguments: &[&str]) -> Self {
-        let mut command = home.kakehi(&["dev", "--api", "0", "--sink", "0", "-o", "json"]);
+        let mut command =
+            home.kakehi(&["dev", "--api", "0", "--sink", "0", "--cloud-run", "0", "-o", "json"]);
         let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut dev = Self { home, ready: Value::Null, child, lines };

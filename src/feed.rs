@@ -1,7 +1,10 @@
-//! Follows one kind of object: a list, then a watch, for ever. One object of a kind is looked at from time to time.
+//! Follows one kind of object: a list, then a watch, for ever. One object of a kind is looked at from time to time. What is
+//! made of either is the follower's business.
 
 use std::fmt::Debug;
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -20,7 +23,7 @@ const LOOK: Duration = Duration::from_secs(30);
 
 /// Something that happened to the objects of a kind.
 #[derive(Debug)]
-pub(super) enum Change<K> {
+pub(crate) enum Change<K> {
     /// These are all there are.
     Replace(Vec<K>),
     /// One was made or changed.
@@ -32,16 +35,46 @@ pub(super) enum Change<K> {
 }
 
 /// Whoever wants to know.
-pub(super) trait Follower<K> {
+pub(crate) trait Follower<K> {
     /// Takes in a change. Called from one task, in order.
     fn change(&self, change: Change<K>);
+}
+
+/// How well a follower knows the world.
+#[derive(Default)]
+pub(crate) struct Health {
+    synced: AtomicBool,
+    broken: AtomicBool,
+}
+
+impl Health {
+    /// Whether a first list has arrived.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing was missed since.
+    pub(crate) fn is_current(&self) -> bool {
+        self.is_synced() && !self.broken.load(Ordering::Acquire)
+    }
+
+    /// A whole list has arrived and was taken in.
+    pub(crate) fn listed(&self) {
+        self.broken.store(false, Ordering::Release);
+        self.synced.store(true, Ordering::Release);
+    }
+
+    /// The watch broke.
+    pub(crate) fn broke(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
 }
 
 /// Follows until dropped.
 ///
 /// After an error the objects are listed anew rather than watched on: only a complete list ends the doubt whether
 /// something was missed.
-pub(super) async fn follow<K>(api: Api<K>, config: watcher::Config, follower: &impl Follower<K>)
+pub(crate) async fn follow<K>(api: Api<K>, config: watcher::Config, follower: &impl Follower<K>)
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -70,7 +103,7 @@ where
 /// Looks at one object, again and again until dropped.
 ///
 /// That takes the right to get it; a list and a watch of it would take rights to those of the whole cluster.
-pub(super) async fn look_at<K>(api: Api<K>, name: &str, follower: &impl Follower<K>)
+pub(crate) async fn look_at<K>(api: Api<K>, name: &str, follower: &impl Follower<K>)
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
