@@ -150,3 +150,67 @@ where
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering;
+
+    use http::Request;
+    use http::Response;
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::Client;
+    use kube::client::Body;
+    use parking_lot::Mutex;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Notes what it is told, in short.
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<String>>);
+
+    impl Follower<Namespace> for Notes {
+        fn change(&self, change: Change<Namespace>) {
+            let note = match change {
+                Change::Replace(all) => format!("{} there", all.len()),
+                Change::Broken => "broken".to_owned(),
+                other => panic!("{other:?}"),
+            };
+            self.0.lock().push(note);
+        }
+    }
+
+    /// An API server that answers a `get` of the namespace `shop` with these statuses, and then no more.
+    fn answering(statuses: &'static [u16]) -> Client {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let asked = asked.clone();
+            async move {
+                assert_eq!(request.uri().to_string(), "/api/v1/namespaces/shop");
+                let Some(status) = statuses.get(asked.fetch_add(1, Ordering::Relaxed)) else {
+                    return std::future::pending().await;
+                };
+                let body = match status {
+                    200 => json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}),
+                    code => json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code}),
+                };
+                let response = Response::builder().status(*status);
+                Ok::<_, Infallible>(response.body(Body::from(body.to_string().into_bytes())).unwrap())
+            }
+        });
+        Client::new(service, "shop")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_single_object_is_looked_at_again_and_in_doubt_after_an_error() {
+        let (notes, api) = (Notes::default(), Api::<Namespace>::all(answering(&[200, 403, 500, 200, 404])));
+        // The sixth look has no answer, and is given up in time.
+        let looking = look_at(api, "shop", &notes);
+        tokio::time::timeout(LOOK * 4, looking).await.expect_err("it never ends");
+        let notes = notes.0.into_inner();
+        assert_eq!(notes, ["1 there", "broken", "broken", "1 there", "0 there", "broken"]);
+    }
+}

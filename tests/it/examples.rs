@@ -1,21 +1,23 @@
-//! The manifests of `knative/`: our kinds are applied to our own server; Knative's are held to what its contract says,
-//! because a mistake there would only show in a cluster that has Knative.
+//! The manifests of `knative/`: what a cluster knows without Knative is applied as it stands; Knative's kinds are held to
+//! what its contract says, because a mistake there would only show in a cluster that has Knative.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kakehi::api::{API_VERSION, Job, Trigger, TriggerSpec};
 use kakehi::event::Event;
 use kakehi::filter::Filter;
 use kube::api::{Patch, PatchParams, ValidationDirective};
-use kube::{Api, Client, Resource};
+use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::chart::{items, objects, root, word};
-use crate::support::local;
+use crate::support::cluster::{self, Place};
 
 /// What the files may hold besides our kinds.
 const KNOWN: &[(&str, &str)] = &[
@@ -74,38 +76,48 @@ fn references<'a>(value: &'a Value, into: &mut Vec<&'a Value>) {
     }
 }
 
-async fn apply<K>(client: &Client, object: &Value) -> Result<K, kube::Error>
+/// Applies an object and reads it as `K`; a field that the API server does not know is an error.
+async fn apply<K>(place: &Place, object: &Value) -> Result<K, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
         + Clone
         + std::fmt::Debug
         + DeserializeOwned,
 {
-    let api: Api<K> = Api::namespaced(client.clone(), "default");
+    let api: Api<K> = place.api();
     let mut parameters = PatchParams::apply("examples");
     parameters.field_validation = Some(ValidationDirective::Strict);
     api.patch(name(object), &parameters, &Patch::Apply(object)).await
 }
 
 #[tokio::test]
-async fn our_kinds_are_accepted_as_they_stand() {
-    let (client, mut jobs) = (local::client(), 0);
+async fn what_a_cluster_knows_is_accepted_as_it_stands() {
+    let (place, mut jobs, mut rights) = (cluster::place().await, 0, 0);
     for (file, objects) in files() {
-        for object in objects.iter().filter(|object| word(object, "/apiVersion") == API_VERSION) {
-            let at = format!("{file}: {} {}", word(object, "/kind"), name(object));
-            match word(object, "/kind") {
-                "Job" => {
-                    apply::<Job>(&client, object).await.unwrap_or_else(|error| panic!("{at}: {error}"));
+        for object in &objects {
+            let applied = match kind(object) {
+                (API_VERSION, "Job") => {
                     jobs += 1;
+                    apply::<Job>(&place, object).await.map(drop)
                 }
-                "Trigger" => {
-                    apply::<Trigger>(&client, object).await.unwrap_or_else(|error| panic!("{at}: {error}"));
+                (API_VERSION, "Trigger") => apply::<Trigger>(&place, object).await.map(drop),
+                (API_VERSION, other) => panic!("{file}: {other} is nothing to copy"),
+                ("v1", "ServiceAccount") => apply::<ServiceAccount>(&place, object).await.map(drop),
+                // Local mode asks nobody for rights.
+                ("rbac.authorization.k8s.io/v1", kind) if cluster::is_real() => {
+                    rights += 1;
+                    match kind {
+                        "Role" => apply::<Role>(&place, object).await.map(drop),
+                        _ => apply::<RoleBinding>(&place, object).await.map(drop),
+                    }
                 }
-                other => panic!("{file}: {other} is nothing to copy"),
-            }
+                _ => Ok(()),
+            };
+            applied.unwrap_or_else(|error| panic!("{file}: {:?} {}: {error}", kind(object), name(object)));
         }
     }
     assert!(jobs >= 6, "{jobs}");
+    assert!(rights >= 2 || !cluster::is_real(), "{rights}");
 }
 
 #[test]

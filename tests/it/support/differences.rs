@@ -4,11 +4,11 @@
 //! is listed here: then it runs on local mode only. A scenario that is listed asks
 //! [`differs`](crate::support::cluster::differs) first.
 //!
-//! These modules have no second world and need no line: `floors`, `generated`, `chart` and `examples` read files of this
-//! repository; `cli`, `cli_dev`, `cli_try`, `crash`, `kubectl` and `local_server` are about `kakehi dev`, `kakehi try` and the
-//! server of local mode themselves; `serve` reaches its API server by a URL on loopback,
-//! but for the scenarios that ask for the real one by name; `workload::cost` and
-//! `workload::faults` count the requests of our own Job controller, and kill it.
+//! These modules have no second world and need no line: `floors` and `generated` read files of this repository, as `chart`
+//! and `examples` do, which apply them to the API server, too; `cli`, `cli_dev`, `cli_try`, `crash`, `kubectl` and
+//! `local_server` are about `kakehi dev`, `kakehi try` and the server of local mode themselves; `serve` reaches its API server
+//! by a URL on loopback, but for the scenarios that ask for the real one by name; `workload::cost` and `workload::faults`
+//! count the requests of our own Job controller, and kill it.
 
 /// Scenario and reason.
 const DIFFERENCES: &[(&str, &str)] = &[
