@@ -29,8 +29,8 @@ async fn what_is_elsewhere_is_not_there_and_is_not_asked_for() {
     let cluster = Cluster::start().await;
     cluster.apply(JOB).await;
     cluster.take_requests();
-    // Without roles: both of them, and a lease.
-    let serve = cluster.serve(&["--watch-namespace", "default"]).await;
+    let all = ["--sink", "--controller", "--api", "--api-address", "127.0.0.1:0"];
+    let serve = cluster.serve(&[&all[..], &["--watch-namespace", "default"]].concat()).await;
     serve.is_ready().await;
     serve.send("work", "1").await;
     cluster.succeeded(1).await;
