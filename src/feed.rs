@@ -195,7 +195,10 @@ mod tests {
                 };
                 let body = match status {
                     200 => json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}),
-                    code => json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code}),
+                    code => {
+                        let reason = if *code == 404 { "NotFound" } else { "Else" };
+                        json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": reason, "code": code})
+                    }
                 };
                 let response = Response::builder().status(*status);
                 Ok::<_, Infallible>(response.body(Body::from(body.to_string().into_bytes())).unwrap())
