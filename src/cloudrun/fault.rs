@@ -74,6 +74,11 @@ impl Fault {
         Self::about(Code::NotFound, format!("{kind} {name} not found"), kind, name)
     }
 
+    /// There is nothing at that path, or nothing that can be done to it in that way.
+    pub(crate) fn no_such_route(method: &http::Method, path: &str) -> Self {
+        Self::new(Code::NotFound, format!("there is no {method} {path} here"))
+    }
+
     /// The resource changed since the caller read it.
     pub(crate) fn stale(kind: &str, name: &str) -> Self {
         let message = format!("{kind} {name} has changed since: its etag is another; read it again");

@@ -152,7 +152,7 @@ impl CloudRun {
 }
 
 /// The id of a Job that is to be made.
-fn checked(id: &str) -> Result<&str, Fault> {
+pub(super) fn checked(id: &str) -> Result<&str, Fault> {
     let inner = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     let is_label = id.chars().all(|letter| inner(letter) || letter == '-')
         && id.starts_with(inner)

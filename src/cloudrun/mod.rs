@@ -9,6 +9,8 @@
 //! | `paging` | lists in pages |
 //! | `fault`, `status` | why a request is refused; the same in gRPC |
 //! | `grpc` | the services on the wire; their traits are made by `build.rs` |
+//! | `rest` | what all of the REST APIs have in common |
+//! | `v1` | the API that `gcloud` speaks |
 //!
 //! Use cases are `ops`', decisions `plan`'s: here is only what Cloud Run calls them. Nothing is remembered that the
 //! objects do not say, so a restart loses nothing, and any number of these may run side by side.
@@ -31,7 +33,9 @@ mod jobs;
 mod names;
 mod operations;
 mod paging;
+mod rest;
 mod status;
+mod v1;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -107,9 +111,9 @@ impl CloudRun {
         self.cache.jobs.is_current() && self.cache.executions.is_current()
     }
 
-    /// The routes: gRPC, on HTTP/2.
+    /// The routes: gRPC on HTTP/2, REST on either.
     pub fn router(&self) -> Router {
-        grpc::router(self)
+        grpc::router(self).merge(v1::router(self))
     }
 
     /// A Job for a reader.

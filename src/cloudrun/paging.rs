@@ -52,7 +52,7 @@ impl Page {
         if let Some(after) = &self.after {
             items.retain(|item| position(item) < *after);
         }
-        items.sort_by_cached_key(|item| std::cmp::Reverse(position(item)));
+        items = newest_first(items, &position);
         let is_last = items.len() <= self.size;
         items.truncate(self.size);
         let token = match items.last() {
@@ -61,6 +61,12 @@ impl Page {
         };
         (items, token)
     }
+}
+
+/// A list in its order.
+pub(super) fn newest_first<T>(mut items: Vec<T>, position: impl Fn(&T) -> Position) -> Vec<T> {
+    items.sort_by_cached_key(|item| std::cmp::Reverse(position(item)));
+    items
 }
 
 /// Where an object stands in a list.

@@ -91,7 +91,7 @@ pub(in crate::cloudrun) fn is_observed(job: &Job) -> bool {
 }
 
 /// When the object itself, not its status, was last written.
-fn changed(metadata: &ObjectMeta) -> Option<Timestamp> {
+pub(in crate::cloudrun) fn changed(metadata: &ObjectMeta) -> Option<Timestamp> {
     let writes = metadata.managed_fields.iter().flatten().filter(|entry| entry.subresource.is_none());
     writes.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max()
 }

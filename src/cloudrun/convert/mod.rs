@@ -23,16 +23,16 @@ mod volume;
 use super::fault::{Fault, Violation};
 
 pub(super) use execution::execution;
-pub(super) use job::{etag, is_observed, job, read_job};
+pub(super) use job::{changed, etag, is_observed, job, read_job};
 pub(super) use overrides::read_overrides;
 
 /// What of a request cannot be honoured.
 #[derive(Debug, Default)]
-struct Refusals(Vec<Violation>);
+pub(super) struct Refusals(Vec<Violation>);
 
 impl Refusals {
     /// That field cannot.
-    fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
+    pub(super) fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
         self.0.push(Violation { field: field.into(), description: description.into() });
     }
 
@@ -44,7 +44,7 @@ impl Refusals {
     }
 
     /// `found`, if there is none.
-    fn pass<T>(self, found: T) -> Result<T, Fault> {
+    pub(super) fn pass<T>(self, found: T) -> Result<T, Fault> {
         if self.0.is_empty() { Ok(found) } else { Err(Fault::invalid(self.0)) }
     }
 }

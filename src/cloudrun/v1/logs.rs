@@ -1,0 +1,183 @@
+//! The logs of tasks in the form of Cloud Logging, for `gcloud run jobs logs read`.
+
+use std::pin::pin;
+
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::response::Response;
+use bytes::Bytes;
+use futures::StreamExt;
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tonic::Code;
+
+use super::LOCATION;
+use super::filter::Filter;
+use crate::api::Execution;
+use crate::cloudrun::CloudRun;
+use crate::cloudrun::fault::Fault;
+use crate::cloudrun::names::Place;
+use crate::cloudrun::paging::{newest_first, position};
+use crate::cloudrun::rest::{answer, body};
+use crate::ops::{self, LogLine, LogOptions};
+
+/// Lines of an answer when the client does not say, and at most: what Cloud Logging has for both.
+const USUAL_LINES: usize = 50;
+const MOST_LINES: usize = 1000;
+/// Lines that are read for one answer. Of every attempt only the last ones that could be in the answer are.
+const MOST_READ: usize = 200_000;
+/// Runs that are looked into for one answer, the newest.
+const MOST_RUNS: usize = 50;
+
+/// What is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Asked {
+    resource_names: Vec<String>,
+    filter: String,
+    order_by: String,
+    page_size: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct Entries {
+    entries: Vec<Value>,
+}
+
+/// A line with its time.
+struct Entry {
+    time: Timestamp,
+    /// Among lines of one time, their order.
+    number: usize,
+    value: Value,
+}
+
+pub(super) async fn entries(State(api): State<CloudRun>, sent: Result<Bytes, BytesRejection>) -> Response {
+    answer(match body(sent) {
+        Ok(asked) => api.entries(asked).await,
+        Err(fault) => Err(fault),
+    })
+}
+
+impl CloudRun {
+    async fn entries(&self, asked: Asked) -> Result<Entries, Fault> {
+        let Asked { resource_names, filter, order_by, page_size } = asked;
+        let [project] = resource_names.as_slice() else {
+            return Err(Fault::invalid_field("resourceNames", "must name one project"));
+        };
+        let place = Place::parse("resourceNames", &format!("{project}/locations/{LOCATION}"))?;
+        let filter = Filter::parse(&filter)?;
+        let size = usize::try_from(page_size).ok().filter(|size| *size > 0).unwrap_or(USUAL_LINES);
+        let size = size.min(MOST_LINES);
+        let newest = order_by.trim().ends_with("desc");
+        let mut found = Vec::new();
+        let mut read = 0;
+        for run in self.runs_for(&place, &filter).await? {
+            read += self.read(&run, &place, &filter, size, &mut found).await?;
+            sort(&mut found, newest, size);
+            if read > MOST_READ {
+                break;
+            }
+        }
+        Ok(Entries { entries: found.into_iter().map(|entry| entry.value).collect() })
+    }
+
+    /// The runs that may have such lines, the newest first.
+    async fn runs_for(&self, place: &Place, filter: &Filter) -> Result<Vec<String>, Fault> {
+        let mut all = self.executions(place).await?;
+        all.retain(|run| {
+            let is = |wanted: &Option<String>, found: Option<&String>| {
+                wanted.as_ref().is_none_or(|wanted| Some(wanted) == found)
+            };
+            let ended = run.status.as_ref().and_then(|status| status.completion_time.as_ref());
+            is(&filter.job, Some(&run.spec.job.name))
+                && is(&filter.execution, run.metadata.name.as_ref())
+                && !filter.nothing
+                && ended.is_none_or(|ended| filter.since.is_none_or(|since| since <= ended.0))
+        });
+        let all = newest_first(all, |run| position::<Execution>(run.as_ref()));
+        Ok(all.iter().take(MOST_RUNS).filter_map(|run| run.metadata.name.clone()).collect())
+    }
+
+    /// Reads the lines of a run that are wanted, and returns how many lines it has.
+    async fn read(
+        &self,
+        run: &str,
+        place: &Place,
+        filter: &Filter,
+        size: usize,
+        found: &mut Vec<Entry>,
+    ) -> Result<usize, Fault> {
+        let tail = filter.words.is_empty().then(|| i64::try_from(size).unwrap_or(i64::MAX));
+        let options = LogOptions { follow: false, task: filter.task, tail, timestamps: true };
+        let job = self.execution_of_any(place, run).await.map(|run| run.spec.job.name.clone());
+        let lines = ops::logs(&self.client, &place.project, run, options).await.map_err(Fault::from);
+        let (job, lines) = match (job, lines) {
+            (Ok(job), Ok(lines)) => (job, lines),
+            // Deleted since it was listed.
+            (Err(fault), _) | (_, Err(fault)) if fault.code == Code::NotFound => return Ok(0),
+            (Err(fault), _) | (_, Err(fault)) => return Err(fault),
+        };
+        let mut lines = pin!(lines);
+        let mut number = 0;
+        while let Some(line) = lines.next().await {
+            let line = match line.map_err(Fault::from) {
+                Ok(line) => line,
+                Err(fault) if fault.code == Code::NotFound => continue,
+                Err(fault) => return Err(fault),
+            };
+            number += 1;
+            let Some((time, text)) = timed(&line.text) else { continue };
+            if filter.wants(time, text) {
+                let value = entry(&line, time, text, number, (&place.project, &job, run));
+                found.push(Entry { time, number, value });
+            }
+            if number > MOST_READ {
+                break;
+            }
+        }
+        Ok(number)
+    }
+}
+
+/// In the order that was asked for, and no more than fit.
+fn sort(found: &mut Vec<Entry>, newest: bool, size: usize) {
+    found.sort_by_key(|entry| (entry.time, entry.number));
+    if newest {
+        found.reverse();
+    }
+    found.truncate(size);
+}
+
+/// The time at which a line was written, and the line.
+fn timed(line: &str) -> Option<(Timestamp, &str)> {
+    let (time, text) = line.split_once(' ').unwrap_or((line, ""));
+    Some((time.parse().ok()?, text))
+}
+
+fn entry(
+    line: &LogLine,
+    time: Timestamp,
+    text: &str,
+    number: usize,
+    (project, job, run): (&str, &str, &str),
+) -> Value {
+    let LogLine { task, attempt, text: _ } = line;
+    json!({
+        "timestamp": time.to_string(),
+        "textPayload": text,
+        // Both streams are one here.
+        "logName": format!("projects/{project}/logs/run.googleapis.com%2Fstdout"),
+        "insertId": format!("{run}-{task}-{attempt}-{number}"),
+        "resource": {
+            "type": "cloud_run_job",
+            "labels": {"project_id": project, "job_name": job, "location": LOCATION},
+        },
+        "labels": {
+            "run.googleapis.com/execution_name": run,
+            "run.googleapis.com/task_index": task.to_string(),
+            "run.googleapis.com/task_attempt": attempt.to_string(),
+        },
+    })
+}

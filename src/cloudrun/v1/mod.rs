@@ -1,0 +1,161 @@
+//! The v1 API of Cloud Run, as far as `gcloud run jobs` uses it: the objects of a namespace in the form of Kubernetes.
+//!
+//! | file | what stands there |
+//! |---|---|
+//! | `call` | method and path → what is asked for |
+//! | `shape` | the messages as JSON |
+//! | `read`, `show` | messages ⇄ our objects; pure |
+//! | `labels` | labels that are made, not stored; selectors |
+//! | `jobs`, `executions` | what is asked for, done |
+//! | `beside` | what `gcloud` asks of Google's other services |
+//! | `logs`, `filter` | the lines of tasks, in the form of Cloud Logging |
+//!
+//! It is the same API as v2 in other words: etags, deletion and cancelling are v2's own methods. What differs:
+//!
+//! - `:run` is sent again after a lost answer, without any key; the id of the command that `gcloud` puts into its user
+//!   agent makes all of these one run.
+//! - Deleting a Job deletes its Executions, running ones too: `gcloud` promises that when it asks.
+
+mod beside;
+mod call;
+mod executions;
+mod filter;
+mod jobs;
+mod labels;
+mod logs;
+mod read;
+mod shape;
+mod show;
+
+use axum::Router;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::response::Response;
+use axum::routing::any;
+use bytes::Bytes;
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderMap, Method, Uri};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::CloudRun;
+use super::fault::Fault;
+use super::names::Place;
+use super::rest::{self, MAX_BODY, answer};
+use call::Call;
+use labels::Selector;
+
+/// The location of objects whose reader did not say where it looks for them.
+pub(super) const LOCATION: &str = "local";
+
+/// The routes of this API.
+pub(super) fn router(api: &CloudRun) -> Router {
+    Router::new()
+        .route("/apis/run.googleapis.com/v1/namespaces/{namespace}/{*path}", any(serve))
+        .route("/apis/{*path}", any(nothing))
+        .route("/v1/{*path}", any(nothing))
+        .merge(beside::routes())
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(api.clone())
+}
+
+async fn nothing(method: Method, uri: Uri) -> Response {
+    answer::<()>(Err(Fault::no_such_route(&method, uri.path())))
+}
+
+/// What of a query is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Asked {
+    label_selector: String,
+    limit: Option<i32>,
+    #[serde(rename = "continue")]
+    token: String,
+    dry_run: String,
+}
+
+/// A list that is asked for.
+struct Listing {
+    selector: Selector,
+    limit: Option<i32>,
+    token: String,
+}
+
+async fn serve(
+    State(api): State<CloudRun>,
+    Path((namespace, path)): Path<(String, String)>,
+    query: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // A proxy is asked for a whole URL; there the host stands in that.
+    let host = uri.authority().map_or_else(|| text(HOST), |authority| authority.as_str());
+    let read = || {
+        let Query(asked) = query.map_err(|rejection| Fault::invalid_field("", rejection.body_text()))?;
+        let region = call::region(host, LOCATION);
+        let place = Place::parse("namespace", &format!("projects/{namespace}/locations/{region}"))?;
+        Ok((Call::parse(&method, &path)?, place, asked))
+    };
+    match read() {
+        Ok((call, place, asked)) => api.v1(call, &place, asked, text(USER_AGENT), body).await,
+        Err(fault) => answer::<()>(Err(fault)),
+    }
+}
+
+impl CloudRun {
+    async fn v1(
+        &self,
+        call: Call,
+        place: &Place,
+        asked: Asked,
+        user_agent: &str,
+        body: Result<Bytes, BytesRejection>,
+    ) -> Response {
+        let Asked { label_selector, limit, token, dry_run } = asked;
+        let dry_run = !dry_run.is_empty();
+        let listing = || Ok(Listing { selector: Selector::parse(&label_selector)?, limit, token });
+        let gone = |done: Result<_, Fault>| {
+            answer(done.map(|_| json!({"apiVersion": "v1", "kind": "Status", "status": "Success"})))
+        };
+        match call {
+            Call::ListJobs => {
+                answer(with(listing(), async |listing| self.v1_jobs(place, listing).await).await)
+            }
+            Call::CreateJob => {
+                let made = with(rest::body(body), async |job| self.v1_create(place, job, dry_run).await);
+                answer(made.await)
+            }
+            Call::GetJob(name) => answer(self.v1_job(place, &name).await),
+            Call::ReplaceJob(name) => {
+                let done =
+                    with(rest::body(body), async |job| self.v1_replace(place, &name, job, dry_run).await);
+                answer(done.await)
+            }
+            Call::DeleteJob(name) => gone(self.v1_delete_job(place, &name, dry_run).await),
+            Call::RunJob(name) => {
+                let nonce = call::invocation(user_agent);
+                let begun =
+                    with(rest::body(body), async |asked| self.v1_run(place, &name, asked, nonce).await);
+                answer(begun.await)
+            }
+            Call::ListExecutions => {
+                let found = with(listing(), async |listing| self.v1_executions(place, listing).await);
+                answer(found.await)
+            }
+            Call::GetExecution(name) => answer(self.v1_execution(place, &name).await),
+            Call::CancelExecution(name) => answer(self.v1_cancel(place, &name).await),
+            Call::DeleteExecution(name) => gone(self.v1_delete_execution(place, &name, dry_run).await),
+        }
+    }
+}
+
+/// Goes on with what was read.
+async fn with<A, T>(
+    read: Result<A, Fault>,
+    next: impl AsyncFnOnce(A) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    next(read?).await
+}
