@@ -212,7 +212,7 @@ mod tests {
         let (notes, api) = (Notes::default(), Api::<Namespace>::all(answering(&[200, 403, 500, 200, 404])));
         // The sixth look has no answer, and is given up in time.
         let looking = look_at(api, "shop", &notes);
-        tokio::time::timeout(LOOK * 4, looking).await.expect_err("it never ends");
+        tokio::time::timeout(LOOK * 5, looking).await.expect_err("it never ends");
         let notes = notes.0.into_inner();
         assert_eq!(notes, ["1 there", "broken", "broken", "1 there", "0 there", "broken"]);
     }
