@@ -19,12 +19,14 @@ mod generated {
 
     include!(concat!(env!("OUT_DIR"), "/google.cloud.run.v2.Jobs.rs"));
     include!(concat!(env!("OUT_DIR"), "/google.cloud.run.v2.Executions.rs"));
+    include!(concat!(env!("OUT_DIR"), "/google.cloud.run.v2.Tasks.rs"));
     include!(concat!(env!("OUT_DIR"), "/google.longrunning.Operations.rs"));
 }
 
 use generated::executions_server::{Executions, ExecutionsServer};
 use generated::jobs_server::{Jobs, JobsServer};
 use generated::operations_server::{Operations, OperationsServer};
+use generated::tasks_server::{Tasks, TasksServer};
 
 /// The services, and gRPC's own health service, which says that they serve.
 pub(super) fn router(api: &CloudRun) -> Router {
@@ -33,6 +35,7 @@ pub(super) fn router(api: &CloudRun) -> Router {
     Routes::new(health)
         .add_service(JobsServer::new(api.clone()).accept_compressed(gzip))
         .add_service(ExecutionsServer::new(api.clone()).accept_compressed(gzip))
+        .add_service(TasksServer::new(api.clone()).accept_compressed(gzip))
         .add_service(OperationsServer::new(api.clone()).accept_compressed(gzip))
         .into_axum_router()
 }
@@ -79,6 +82,13 @@ service! {
         list_executions(v2::ListExecutionsRequest) -> v2::ListExecutionsResponse;
         delete_execution(v2::DeleteExecutionRequest) -> Operation;
         cancel_execution(v2::CancelExecutionRequest) -> Operation;
+    }
+}
+
+service! {
+    Tasks {
+        get_task(v2::GetTaskRequest) -> v2::Task;
+        list_tasks(v2::ListTasksRequest) -> v2::ListTasksResponse;
     }
 }
 

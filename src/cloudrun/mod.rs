@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `names` | `projects/*/locations/*/…`: a project is a namespace, a location any word |
 //! | `convert` | messages of the v2 API ⇄ our objects; pure |
-//! | `jobs`, `executions`, `operations` | the methods of the services, message in and message out, whatever the transport |
+//! | `jobs`, `executions`, `tasks`, `operations` | the methods of the services, message in and message out, whatever the transport |
 //! | `cache` | the copy of Jobs and Executions that polling clients are answered from |
 //! | `paging` | lists in pages |
 //! | `fault`, `status` | why a request is refused; the same in gRPC |
@@ -35,6 +35,7 @@ mod operations;
 mod paging;
 mod rest;
 mod status;
+mod tasks;
 mod v1;
 
 use std::fmt::Debug;

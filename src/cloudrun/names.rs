@@ -37,6 +37,13 @@ pub(super) struct ExecutionName {
     pub(super) execution: String,
 }
 
+/// The name of a task: `{execution}-task{index}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TaskName {
+    pub(super) execution: ExecutionName,
+    pub(super) index: i32,
+}
+
 /// The name of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OperationName {
@@ -50,6 +57,14 @@ pub(super) struct Jobs {
     pub(super) place: Place,
     /// None means all.
     pub(super) job: Option<String>,
+}
+
+/// All tasks of an Execution, or of all Executions of those Jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Executions {
+    pub(super) jobs: Jobs,
+    /// None means all.
+    pub(super) execution: Option<String>,
 }
 
 impl Place {
@@ -88,11 +103,35 @@ impl JobName {
 }
 
 impl ExecutionName {
+    pub(super) fn task(&self, index: i32) -> TaskName {
+        TaskName { execution: self.clone(), index }
+    }
+}
+
+impl ExecutionName {
     pub(super) fn parse(field: &str, text: &str) -> Result<Self, Fault> {
         let [project, location, job, execution] =
             segments(field, text, ["projects", "locations", "jobs", "executions"])?;
         let job = Place::of(field, project, location)?.job(object(field, "job", job)?);
         Ok(job.execution(object(field, "execution", execution)?))
+    }
+}
+
+impl TaskName {
+    pub(super) fn parse(field: &str, text: &str) -> Result<Self, Fault> {
+        let [project, location, job, execution, task] =
+            segments(field, text, ["projects", "locations", "jobs", "executions", "tasks"])?;
+        let job = Place::of(field, project, location)?.job(object(field, "job", job)?);
+        let execution = job.execution(object(field, "execution", execution)?);
+        let index = task.strip_prefix(&execution.execution).and_then(|rest| rest.strip_prefix("-task"));
+        let index = index.and_then(|digits| digits.parse::<u16>().ok()).filter(|index| {
+            // One task has one name.
+            task.ends_with(&format!("-task{index}"))
+        });
+        let index = index.ok_or_else(|| {
+            bad(field, format!("a task is called {}-task and its index", execution.execution))
+        })?;
+        Ok(Self { execution, index: index.into() })
     }
 }
 
@@ -108,6 +147,16 @@ impl Jobs {
         let [project, location, job] = segments(field, text, ["projects", "locations", "jobs"])?;
         let place = Place::of(field, project, location)?;
         Ok(Self { place, job: object_or_any(field, "job", job)? })
+    }
+}
+
+impl Executions {
+    pub(super) fn parse(field: &str, text: &str) -> Result<Self, Fault> {
+        let [project, location, job, execution] =
+            segments(field, text, ["projects", "locations", "jobs", "executions"])?;
+        let place = Place::of(field, project, location)?;
+        let jobs = Jobs { place, job: object_or_any(field, "job", job)? };
+        Ok(Self { jobs, execution: object_or_any(field, "execution", execution)? })
     }
 }
 
@@ -132,10 +181,24 @@ impl fmt::Display for Jobs {
     }
 }
 
+impl fmt::Display for Executions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { jobs, execution } = self;
+        write!(f, "{jobs}/executions/{}", execution.as_deref().unwrap_or(ANY))
+    }
+}
+
 impl fmt::Display for ExecutionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { job, execution } = self;
         write!(f, "{job}/executions/{execution}")
+    }
+}
+
+impl fmt::Display for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { execution, index } = self;
+        write!(f, "{execution}/tasks/{}-task{index}", execution.execution)
     }
 }
 
@@ -185,6 +248,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_are_read_as_they_are_written() {
+        let task =
+            "projects/shop/locations/local/jobs/resize/executions/resize-abcde/tasks/resize-abcde-task7";
+        let name = TaskName::parse("name", task).unwrap();
+        assert_eq!((name.to_string().as_str(), name.index), (task, 7));
+        assert_eq!(name.execution.job.place.project, "shop");
+        let operation = "projects/shop/locations/asia east/operations/x";
+        assert!(OperationName::parse("name", operation).is_err());
+        let operation = "projects/shop/locations/any-word.at_all/operations/run.a.b.c";
+        assert_eq!(OperationName::parse("name", operation).unwrap().to_string(), operation);
+    }
+
+    #[test]
+    fn all_of_them_are_asked_for_with_a_dash() {
+        let found = Executions::parse("parent", "projects/p/locations/l/jobs/-/executions/-").unwrap();
+        assert_eq!((found.jobs.job, found.execution), (None, None));
+        assert!(JobName::parse("name", "projects/p/locations/l/jobs/-").is_err());
+    }
+
+    #[test]
     fn what_is_no_name_is_refused_with_the_field() {
         let table = [
             "",
@@ -201,6 +284,10 @@ mod tests {
         for text in table {
             let fault = JobName::parse("name", text).unwrap_err();
             assert_eq!(fault.violations()[0].field, "name", "{text}");
+        }
+        for task in ["a-task", "a-task01", "a-task-1", "b-task0", "a-task99999"] {
+            let name = format!("projects/p/locations/l/jobs/j/executions/a/tasks/{task}");
+            assert!(TaskName::parse("name", &name).is_err(), "{task}");
         }
     }
 }

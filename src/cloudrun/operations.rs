@@ -26,6 +26,7 @@ use super::{CloudRun, Empty};
 use crate::api::{CONDITION_COMPLETED, Execution, Job, Reason, condition};
 use crate::ops::Mode;
 use crate::plan::{Phase, is_terminal, phase};
+use crate::triggers::is_object_name;
 
 /// Between the parts of an operation's id. A Job's name, a uid and a number have none of it.
 const SEPARATOR: char = '.';
@@ -144,7 +145,9 @@ impl Handle {
             Some((job, execution)) => (job, Some(execution.to_owned())),
             None => (rest, None),
         };
-        let number = number.parse().ok()?;
+        // They become parts of a path at the API server.
+        let are_names = is_object_name(job) && execution.as_deref().is_none_or(is_object_name);
+        let number = number.parse().ok().filter(|_| are_names)?;
         let handle = Self { verb, job: job.to_owned(), execution, uid: uid.to_owned(), number };
         (verb.is_about_a_job() == handle.execution.is_none()).then_some(handle)
     }
@@ -388,6 +391,8 @@ mod tests {
             "create-job.job.execution.uid.3",
             "walk.job.run.uid.3",
             VALIDATED,
+            "create-job..uid.3",
+            "run.job.a/b.uid.3",
         ] {
             assert_eq!(Handle::parse(id), None, "{id}");
         }

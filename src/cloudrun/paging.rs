@@ -15,7 +15,7 @@ const USUAL: usize = 100;
 const MOST: usize = 1000;
 
 /// Where an item stands in a list: by time of creation, then by name.
-type Position = (Timestamp, String);
+pub(super) type Position = (Timestamp, String);
 
 /// What a client asks of a list.
 #[derive(Debug)]
@@ -47,6 +47,21 @@ impl Page {
         Ok(Self { size, after, scope })
     }
 
+    /// Items of this page, at most.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Where the last page ended; none if this is the first.
+    pub(super) fn after(&self) -> Option<&Position> {
+        self.after.as_ref()
+    }
+
+    /// The token of the page after one that ends there.
+    pub(super) fn token(&self, last: &Position) -> String {
+        write(&self.scope, last)
+    }
+
     /// The items of this page, and the token of the next; empty if this is the last.
     pub(super) fn cut<T>(&self, mut items: Vec<T>, position: impl Fn(&T) -> Position) -> (Vec<T>, String) {
         if let Some(after) = &self.after {
@@ -56,7 +71,7 @@ impl Page {
         let is_last = items.len() <= self.size;
         items.truncate(self.size);
         let token = match items.last() {
-            Some(last) if !is_last => write(&self.scope, &position(last)),
+            Some(last) if !is_last => self.token(&position(last)),
             _ => String::new(),
         };
         (items, token)

@@ -12,4 +12,4 @@ pub use accept::{Accepted, Outcome, accept};
 pub use error::Error;
 pub use logs::{LogLine, LogOptions, logs};
 pub use objects::{Mode, create, delete, delete_exactly, get, list, replace, scoped};
-pub use runs::{Description, cancel, cancel_exactly, describe, pods, run, run_with, wait, watch};
+pub use runs::{Description, cancel, cancel_exactly, describe, pods, run, run_with, task_set, wait, watch};

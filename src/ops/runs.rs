@@ -104,14 +104,21 @@ pub struct Description {
 /// Gathers what is known of a run.
 pub async fn describe(client: &Client, namespace: &str, execution: &str) -> Result<Description, Error> {
     let found: Execution = get(client, namespace, execution).await?;
-    let task_set = match get::<batchv1::Job>(client, namespace, execution).await {
-        Ok(task_set) => Some(task_set).filter(|task_set| plan::owns(&found, &task_set.metadata)),
-        Err(Error::NotFound { .. }) => None,
-        Err(error) => return Err(error),
-    };
+    let task_set = task_set(client, &found).await?;
     let pods = pods(client, namespace, execution).await?;
     let events = events(client, &found).await?;
     Ok(Description { execution: found, task_set, pods, events })
+}
+
+/// The task set of a run, while there is one.
+pub async fn task_set(client: &Client, execution: &Execution) -> Result<Option<batchv1::Job>, Error> {
+    let namespace = execution.metadata.namespace.as_deref().unwrap_or_default();
+    let name = execution.metadata.name.as_deref().unwrap_or_default();
+    match get::<batchv1::Job>(client, namespace, name).await {
+        Ok(task_set) => Ok(Some(task_set).filter(|task_set| plan::owns(execution, &task_set.metadata))),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The Pods of a run, by index and attempt.

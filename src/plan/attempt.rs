@@ -72,6 +72,16 @@ impl<'a> Attempt<'a> {
         self.started().is_some() || matches!(self.phase(), "Running" | "Succeeded")
     }
 
+    /// When its Pod was made.
+    pub(super) fn created(self) -> Option<&'a Time> {
+        self.0.metadata.creation_timestamp.as_ref()
+    }
+
+    /// Whether the attempt is over.
+    pub(super) fn has_ended(self) -> bool {
+        matches!(self.phase(), "Succeeded" | "Failed")
+    }
+
     /// Whether the attempt ended well.
     pub(super) fn succeeded(self) -> bool {
         self.phase() == "Succeeded"

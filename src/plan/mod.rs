@@ -10,6 +10,7 @@
 //! | `run` | (Execution, task set, Pods, now) → the next step |
 //! | `start`, `progress`, `verdict` | has it started, how far is it, how did it end |
 //! | `standing`, `phase`, `notice` | what the status says, and what is reported |
+//! | `tasks` | (Execution, task set, Pods) → each task, for whoever asks |
 //! | `runs`, `roll_up` | (Job, its runs, now) → its status, and which runs go |
 //! | `trigger` | (Trigger, is there a Job) → its status |
 
@@ -31,6 +32,7 @@ mod runs;
 mod standing;
 mod start;
 mod task_set;
+mod tasks;
 mod trace;
 mod trigger;
 mod verdict;
@@ -50,5 +52,6 @@ pub use run::{NAME_TAKEN, Observed, Plan, Tasks, Template, doubts_task_set, held
 pub use runs::{Brief, Runs};
 pub use start::DEFAULT_START_DEADLINE_SECONDS;
 pub use task_set::task_set;
+pub use tasks::{Task, TaskState, tasks};
 pub use trace::trace;
 pub use trigger::trigger_status;

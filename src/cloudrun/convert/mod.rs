@@ -15,6 +15,7 @@ mod execution;
 mod job;
 mod metadata;
 mod overrides;
+mod task;
 mod template;
 mod text;
 mod time;
@@ -25,6 +26,7 @@ use super::fault::{Fault, Violation};
 pub(super) use execution::execution;
 pub(super) use job::{changed, etag, is_observed, job, read_job};
 pub(super) use overrides::read_overrides;
+pub(super) use task::task;
 
 /// What of a request cannot be honoured.
 #[derive(Debug, Default)]
@@ -48,3 +50,6 @@ impl Refusals {
         if self.0.is_empty() { Ok(found) } else { Err(Fault::invalid(self.0)) }
     }
 }
+
+#[cfg(test)]
+mod tests;

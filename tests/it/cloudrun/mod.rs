@@ -1,6 +1,10 @@
 //! The API of Cloud Run, driven by the clients of Google's own message crate over a real connection.
 
+mod executions;
+mod jobs;
 mod life;
+mod operations;
+mod tasks;
 
 use googleapis_tonic_google_cloud_run_v2::google::cloud::run::v2;
 use googleapis_tonic_google_cloud_run_v2::google::longrunning;
@@ -17,6 +21,7 @@ use longrunning::operation::Result as Outcome;
 use longrunning::operations_client::OperationsClient;
 use v2::executions_client::ExecutionsClient;
 use v2::jobs_client::JobsClient;
+use v2::tasks_client::TasksClient;
 
 use crate::runs::House;
 use crate::support::cluster;
@@ -30,6 +35,7 @@ pub(crate) struct Api {
     pub(crate) wire: Wire,
     pub(crate) jobs: JobsClient<Channel>,
     pub(crate) executions: ExecutionsClient<Channel>,
+    pub(crate) tasks: TasksClient<Channel>,
     pub(crate) operations: OperationsClient<Channel>,
     pub(crate) server: CloudRun,
     _running: DropGuard,
@@ -64,6 +70,7 @@ impl Api {
             wire,
             jobs: JobsClient::new(channel.clone()),
             executions: ExecutionsClient::new(channel.clone()),
+            tasks: TasksClient::new(channel.clone()),
             operations: OperationsClient::new(channel),
             server,
             _running: shutdown.drop_guard(),
@@ -106,6 +113,30 @@ impl Api {
             if found.done { Ok(found) } else { Err(found) }
         })
         .await
+    }
+
+    /// Runs a Job and returns the run at its end.
+    pub(crate) async fn run_to_its_end(&mut self, job: &str) -> v2::Execution {
+        let operation = self.run(job).await;
+        let begun: v2::Execution = decode(operation.metadata.as_ref().unwrap());
+        self.ended(operation).await;
+        self.execution(&begun.name).await.unwrap()
+    }
+
+    /// Waits until a run has a task that runs.
+    pub(crate) async fn running(&mut self, name: &str) -> v2::Execution {
+        let executions = self.executions.clone();
+        eventually("a task runs", async || {
+            let request = v2::GetExecutionRequest { name: name.to_owned() };
+            let found = executions.clone().get_execution(request).await.unwrap().into_inner();
+            if found.running_count > 0 { Ok(found) } else { Err(found) }
+        })
+        .await
+    }
+
+    pub(crate) async fn job(&mut self, id: &str) -> Result<v2::Job, tonic::Status> {
+        let request = v2::GetJobRequest { name: self.name(id) };
+        Ok(self.jobs.get_job(request).await?.into_inner())
     }
 
     pub(crate) async fn execution(&mut self, name: &str) -> Result<v2::Execution, tonic::Status> {
@@ -153,6 +184,15 @@ pub(crate) fn error(operation: longrunning::Operation) -> rpc::Status {
         Some(Outcome::Error(status)) => status,
         other => panic!("no error: {other:?}"),
     }
+}
+
+/// What a refusal is about: kind and name.
+pub(crate) fn about(status: &tonic::Status) -> Vec<(String, String)> {
+    let rich = rpc::Status::decode(status.details()).unwrap();
+    let about =
+        rich.details.iter().filter(|any| any.type_url == "type.googleapis.com/google.rpc.ResourceInfo");
+    let about = about.map(decode::<rpc::ResourceInfo>);
+    about.map(|about| (about.resource_type, about.resource_name)).collect()
 }
 
 /// The fields that a refusal is about.
