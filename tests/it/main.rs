@@ -6,6 +6,7 @@ mod chart;
 mod cli;
 mod cli_dev;
 mod cli_try;
+mod clients;
 mod cloudrun;
 mod crash;
 mod examples;
