@@ -2,6 +2,7 @@
 
 mod cluster;
 mod helm;
+mod image;
 mod narrow;
 mod render;
 mod rights;
