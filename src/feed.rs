@@ -86,8 +86,8 @@ where
             pause = FIRST_PAUSE;
         }
         match ended {
-            // An expired watch is the server's ordinary way to ask for a new list.
-            Err(watcher::Error::WatchError(status)) if status.code == 410 => {}
+            // An expired watch is the server's ordinary way to ask for a new list. Something may have been missed all the same.
+            Err(watcher::Error::WatchError(status)) if status.code == 410 => follower.change(Change::Broken),
             Ok(()) => follower.change(Change::Broken),
             Err(error) => {
                 follower.change(Change::Broken);

@@ -10,14 +10,20 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// Time a client has to send its request head. A slower one holds a connection for nothing.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time a client has to say its first byte. One that says nothing holds a connection for nothing.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// Time an HTTP/1 connection may be idle, and a request head may take: hyper has one timer for both. Go's clients keep idle
+/// connections for 90 s; the one who closes first should be the client, because a connection that is closed here may meet
+/// the next event on its way.
+const IDLE: Duration = Duration::from_secs(120);
+/// How often the peer of a silent HTTP/2 connection is asked whether it still lives, and how long it may take to answer.
+const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// Streams of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 /// Bytes of an HTTP/2 header list, and of HTTP/1 heads.
@@ -60,11 +66,17 @@ impl Listener {
     /// Serves until `shutdown`, then accepts nothing more, lets requests in flight finish for at most `drain`, and
     /// closes what is left. HTTP/1.1 and HTTP/2 without TLS, on one port.
     pub async fn serve(self, router: Router, shutdown: CancellationToken, drain: Duration) {
-        self.serve_at_most(MAX_CONNECTIONS, router, shutdown, drain).await;
+        self.serve_within(Limits::default(), router, shutdown, drain).await;
     }
 
-    async fn serve_at_most(self, limit: usize, router: Router, shutdown: CancellationToken, drain: Duration) {
-        let room = Arc::new(Semaphore::new(limit));
+    async fn serve_within(
+        self,
+        limits: Limits,
+        router: Router,
+        shutdown: CancellationToken,
+        drain: Duration,
+    ) {
+        let room = Arc::new(Semaphore::new(limits.connections));
         let graceful = GracefulShutdown::new();
         let connections = tokio_util::task::TaskTracker::new();
         let abort = CancellationToken::new();
@@ -86,7 +98,8 @@ impl Listener {
                     continue;
                 }
             };
-            let served = connection(stream, router.clone(), graceful.watcher(), abort.clone());
+            let ends = Ends { shutdown: shutdown.clone(), watcher: graceful.watcher(), abort: abort.clone() };
+            let served = connection(stream, router.clone(), limits, ends);
             connections.spawn(async move {
                 served.await;
                 drop(permit);
@@ -102,15 +115,38 @@ impl Listener {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
+/// What ends a connection: once nothing is in flight, or at once.
+struct Ends {
+    shutdown: CancellationToken,
+    watcher: Watcher,
     abort: CancellationToken,
-) {
+}
+
+/// What clients may take up.
+#[derive(Clone, Copy)]
+struct Limits {
+    connections: usize,
+    first_byte: Duration,
+    idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: MAX_CONNECTIONS, first_byte: FIRST_BYTE, idle: IDLE }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, limits: Limits, ends: Ends) {
+    let Ends { shutdown, watcher, abort } = ends;
     // Without it small answers wait for the client's delayed acknowledgement.
     if stream.set_nodelay(true).is_err() {
         return;
+    }
+    // What is spoken shows in the first bytes, and hyper waits for them for ever.
+    tokio::select! {
+        biased;
+        ready = tokio::time::timeout(limits.first_byte, stream.readable()) => if !matches!(ready, Ok(Ok(()))) { return },
+        () = shutdown.cancelled() => return,
     }
     let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let router = router.clone();
@@ -120,10 +156,12 @@ async fn connection(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(limits.idle)
         .max_buf_size(MAX_HEADER_BYTES)
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1)
         .max_header_list_size(64 * 1024)
         .max_concurrent_streams(MAX_STREAMS);
     let served = pin!(watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()));
@@ -145,6 +183,10 @@ mod tests {
     /// Long enough for an answer that should not come; a bound, not something that is waited for.
     const SHORT: Duration = Duration::from_millis(50);
 
+    fn with_room(connections: usize) -> Limits {
+        Limits { connections, ..Limits::default() }
+    }
+
     async fn ask(address: SocketAddr) -> TcpStream {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -162,7 +204,9 @@ mod tests {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let (address, shutdown) = (listener.address(), CancellationToken::new());
         let router = Router::new().route("/", get(async || "ok"));
-        let serving = tokio::spawn(listener.serve_at_most(2, router, shutdown.clone(), SHORT));
+        let until = shutdown.clone();
+        let serving =
+            tokio::spawn(async move { listener.serve_within(with_room(2), router, until, SHORT).await });
         let mut open = [ask(address).await, ask(address).await];
         for stream in &mut open {
             assert_eq!(answer(stream, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
@@ -176,11 +220,65 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_says_nothing_does_not_keep_the_place_of_another() {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let (address, shutdown) = (listener.address(), CancellationToken::new());
+        let router = Router::new().route("/", get(async || "ok"));
+        let limits = Limits { connections: 1, first_byte: SHORT, idle: SHORT };
+        let until = shutdown.clone();
+        let serving = tokio::spawn(async move { listener.serve_within(limits, router, until, SHORT).await });
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let read = tokio::time::timeout(DEADLINE, silent.read(&mut [0])).await;
+        assert_eq!(read.expect("it is closed").unwrap(), 0);
+        // A head that never ends, too.
+        let mut halting = TcpStream::connect(address).await.unwrap();
+        halting.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
+        let mut rest = Vec::new();
+        drop(tokio::time::timeout(DEADLINE, halting.read_to_end(&mut rest)).await.expect("it is closed"));
+        let mut late = ask(address).await;
+        assert_eq!(answer(&mut late, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
+        shutdown.cancel();
+        tokio::time::timeout(DEADLINE, serving).await.expect("the end of serving").unwrap();
+    }
+
+    /// A request that is under way when nothing more is accepted has the time to drain, and is answered.
+    #[tokio::test]
+    async fn what_is_in_flight_is_answered_after_accepting_has_ended() {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let (address, shutdown) = (listener.address(), CancellationToken::new());
+        let (begun, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (tell, wait) = (begun.clone(), go.clone());
+        let held = async move || {
+            tell.add_permits(1);
+            drop(wait.acquire().await.unwrap());
+            "ok"
+        };
+        let router = Router::new().route("/", get(held));
+        let until = shutdown.clone();
+        let serving =
+            tokio::spawn(async move { listener.serve_within(with_room(2), router, until, DEADLINE).await });
+        let mut under_way = ask(address).await;
+        drop(begun.acquire().await.unwrap());
+        shutdown.cancel();
+        let refused = async {
+            while TcpStream::connect(address).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, refused).await.expect("nothing more is accepted");
+        go.add_permits(1);
+        assert_eq!(answer(&mut under_way, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
+        tokio::time::timeout(DEADLINE, serving).await.expect("the end of serving").unwrap();
+    }
+
+    #[tokio::test]
     async fn a_full_listener_still_ends() {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let (address, shutdown) = (listener.address(), CancellationToken::new());
         let router = Router::new().route("/", get(async || "ok"));
-        let serving = tokio::spawn(listener.serve_at_most(1, router, shutdown.clone(), SHORT));
+        let until = shutdown.clone();
+        let serving =
+            tokio::spawn(async move { listener.serve_within(with_room(1), router, until, SHORT).await });
         let mut open = ask(address).await;
         assert_eq!(answer(&mut open, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
         shutdown.cancel();

@@ -14,6 +14,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use futures::FutureExt;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::Sink;
 use super::answer::Refusal;
@@ -29,7 +30,14 @@ pub(super) async fn guard(State(sink): State<Sink>, request: Request, next: Next
         return refuse(&sink, request, Refusal::Overloaded("too many requests at a time".to_owned()));
     };
     let version = request.version();
-    let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path());
+    let span = tracing::info_span!(
+        "request",
+        method = %request.method(),
+        path = request.uri().path(),
+        cloudevents.event_id = Empty,
+        cloudevents.event_source = Empty,
+        cloudevents.event_type = Empty,
+    );
     if let Some(trace) = TraceContext::of_headers(request.headers()) {
         spans::join(&span, &trace);
     }
@@ -42,7 +50,7 @@ pub(super) async fn guard(State(sink): State<Sink>, request: Request, next: Next
         refusal.into_response()
     });
     // An idle connection that is closed may meet the next request on its way; one that the client closes cannot.
-    // HTTP/2 has a frame for this, which the server sends.
+    // HTTP/2 has a frame for this, which is sent when accepting ends.
     if sink.inner.leaving.is_cancelled() && version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

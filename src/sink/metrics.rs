@@ -59,6 +59,19 @@ enum Reason {
     unavailable,
 }
 
+impl Reason {
+    const ALL: [Self; 8] = [
+        Self::invalid,
+        Self::unsupported,
+        Self::too_large,
+        Self::method,
+        Self::unprocessable,
+        Self::not_found,
+        Self::overloaded,
+        Self::unavailable,
+    ];
+}
+
 impl From<&Refusal> for Reason {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
@@ -84,6 +97,9 @@ impl Default for Metrics {
         // What has not happened yet counts as zero, so that the first time shows as a rise.
         for outcome in [Answer::accepted, Answer::duplicate, Answer::unmatched] {
             drop(metrics.events.get_or_create(&EventLabels { outcome }));
+        }
+        for reason in Reason::ALL {
+            drop(metrics.rejected.get_or_create(&RejectedLabels { reason }));
         }
         metrics
     }

@@ -112,13 +112,32 @@ impl Sink {
             self.read_off(&parts.headers, body);
             return Err(refusal);
         }
+        name_what_is_sent(&parts.headers);
         let received = self.read(&parts.headers, body).await?;
         let event = event::http::decode(&parts.headers, &received.bytes)?;
+        name(event.id(), event.source(), event.kind());
         let delivery = Delivery { event, trace: event::TraceContext::of_headers(&parts.headers) };
         match job {
             Some(job) => Ok(vec![self.run(namespace, job, &delivery).await?]),
             None => self.run_matching(namespace, &delivery).await,
         }
+    }
+}
+
+/// Says in the request's span which event it is about (the names are OpenTelemetry's), so that whatever is logged of it can
+/// be found, a refusal above all: some senders drop an event that is refused.
+fn name(id: &str, source: &str, kind: &str) {
+    let span = tracing::Span::current();
+    span.record("cloudevents.event_id", id);
+    span.record("cloudevents.event_source", source);
+    span.record("cloudevents.event_type", kind);
+}
+
+/// The same for an event that may turn out to be none: what its headers say, as far as they are text.
+fn name_what_is_sent(headers: &HeaderMap) {
+    let said = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(id) = said("ce-id") {
+        name(id, said("ce-source").unwrap_or_default(), said("ce-type").unwrap_or_default());
     }
 }
 

@@ -52,6 +52,10 @@ impl Fence {
         let mut until = self.until.subscribe();
         loop {
             let moment = *until.borrow_and_update();
+            // The timer of a process that was stopped knows of the time that passed only after its next turn.
+            if moment <= Instant::now() {
+                return;
+            }
             tokio::select! {
                 biased;
                 () = sleep_until(moment) => return,

@@ -17,6 +17,9 @@ fn the_image_recipe_takes_what_cargo_needs() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let recipe = fs::read_to_string(root.join("charts/kakehi/image/Containerfile")).unwrap();
     let copied = copied(&recipe);
+    let sent = fs::read_to_string(root.join("charts/kakehi/image/Containerfile.dockerignore")).unwrap();
+    let sent: BTreeSet<&str> = sent.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    assert_eq!(sent, copied, "what is copied has to be sent to the builder");
     for name in &copied {
         assert!(root.join(name).exists(), "{name} is copied and does not exist");
     }

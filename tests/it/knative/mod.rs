@@ -32,7 +32,7 @@
 //! | 35 | accept raw UTF-8 and spaces | knative/receiver.rs row_35_to_37_header_values_are_decoded_once |
 //! | 36 | decode percent signs once | knative/receiver.rs row_35_to_37_header_values_are_decoded_once |
 //! | 37 | accept quoted values | knative/receiver.rs row_35_to_37_header_values_are_decoded_once |
-//! | 38 | read header names in any case | knative/receiver.rs row_38_and_58_names_in_any_case_chunks_and_one_connection |
+//! | 38 | read header names in any case, and over HTTP/2 | knative/receiver.rs row_38_and_58_many_events_at_once_over_one_http_2_connection |
 //! | 41 | treat what is missing as absent | knative/receiver.rs row_41_what_is_missing_is_absent |
 //! | 42 | accept version 1.0 only | knative/receiver.rs row_42_only_version_1_0_is_spoken |
 //! | 43 | hand data on byte for byte | knative/objects.rs row_43_data_reaches_the_container_byte_for_byte |
@@ -40,7 +40,7 @@
 //! | 45 | run the filters, odd ones too | src/filter/compile.rs edge_cases_are_decided_safely |
 //! | 46 | survive bad filters | sink/triggers.rs a_filter_that_does_not_compile_matches_nothing |
 //! | 56 | drain when it is ended | serve/ends.rs an_end_under_load_loses_no_event_and_breaks_no_connection |
-//! | 57 | be ready only with warm caches | sink/faults.rs readiness_follows_the_caches |
+//! | 57 | be ready only with warm caches | sink/faults.rs cold_caches_are_503 |
 //! | 58 | speak HTTP/1.1 as it is spoken | knative/receiver.rs row_38_and_58_names_in_any_case_chunks_and_one_connection |
 //! | 59 | own its children with their real kind | runs/lost.rs a_deleted_job_takes_everything_with_it |
 //! | 60 | count what becomes of events | serve/metrics.rs what_happens_is_counted_by_both_roles |

@@ -8,12 +8,16 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use http::{HeaderName, HeaderValue};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use kakehi::api::ANNOTATION_TRACEPARENT;
 use kakehi::event::{Attribute, Event};
 use kakehi::listen::Listener;
+use kakehi::sink::Options;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::sink::{World, event, setup};
 use crate::support::faults::Fault;
@@ -156,6 +160,9 @@ async fn row_17_who_shall_try_again_is_told_when() {
         let seconds: u64 = answer.header("retry-after").unwrap().parse().expect("whole seconds");
         assert!((1..=60).contains(&seconds), "{seconds}");
     }
+    let full = Options { max_requests: 0, ..Options::default() };
+    let answer = setup().options(full).start().await.post_event("1").await;
+    assert_eq!((answer.code(), answer.header("retry-after")), (429, Some("1")));
 }
 
 /// What was logged on this thread.
@@ -190,6 +197,12 @@ async fn row_19_a_refused_event_is_recorded_with_its_reason() {
     let refused =
         lines.iter().find(|line| line["fields"]["status"] == 400).unwrap_or_else(|| panic!("{log}"));
     assert_eq!(refused["fields"]["detail"], answer.detail(), "{log}");
+    let named = ["id", "source", "type"].map(|name| &refused["span"][format!("cloudevents.event_{name}")]);
+    assert_eq!(
+        named,
+        ["1", "/orders", "com.example.order"],
+        "an operator has to find the event that a sender then drops: {log}"
+    );
 }
 
 #[tokio::test]
@@ -292,15 +305,37 @@ async fn status_line(stream: &mut TcpStream) -> String {
     head.lines().next().unwrap().to_owned()
 }
 
+/// Lets the sink of a scenario listen until the guard is dropped.
+async fn listening(world: &World) -> (SocketAddr, DropGuard) {
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let (address, shutdown) = (listener.address(), CancellationToken::new());
+    let (router, until) = (world.router.clone(), shutdown.clone());
+    tokio::spawn(async move { listener.serve(router, until, Duration::from_secs(1)).await });
+    (address, shutdown.drop_guard())
+}
+
+/// Without TLS and without an upgrade: a mesh's proxies know beforehand that HTTP/2 is spoken.
+#[tokio::test]
+async fn row_38_and_58_many_events_at_once_over_one_http_2_connection() {
+    let world = setup().job("resize").start().await;
+    let (address, _ends) = listening(&world).await;
+    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let answers = (0..20).map(|id| {
+        let (mut request, mut sender) = (event(PATH, &id.to_string()), sender.clone());
+        *request.uri_mut() = format!("http://{address}{PATH}").parse().unwrap();
+        async move { sender.send_request(request).await.unwrap().status() }
+    });
+    let answers = futures::future::join_all(answers).await;
+    assert!(answers.iter().all(|status| *status == 202), "{answers:?}");
+    assert_eq!(world.executions().await.len(), 20);
+}
+
 #[tokio::test]
 async fn row_38_and_58_names_in_any_case_chunks_and_one_connection() {
     let world = setup().job("resize").start().await;
-    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-    let address = listener.address();
-    let shutdown = tokio_util::sync::CancellationToken::new();
-    let _ends = shutdown.clone().drop_guard();
-    let router = world.router.clone();
-    tokio::spawn(async move { listener.serve(router, shutdown, Duration::from_secs(1)).await });
+    let (address, _ends) = listening(&world).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     for (id, prefix) in [("1", "CE-"), ("2", "Ce-"), ("3", "ce-")] {
         let head = format!(
