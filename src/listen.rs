@@ -143,9 +143,14 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, ends: End
         return;
     }
     // What is spoken shows in the first bytes, and hyper waits for them for ever.
+    let mut first = [0];
     tokio::select! {
         biased;
-        ready = tokio::time::timeout(limits.first_byte, stream.readable()) => if !matches!(ready, Ok(Ok(()))) { return },
+        seen = tokio::time::timeout(limits.first_byte, stream.peek(&mut first)) => {
+            if !matches!(seen, Ok(Ok(1))) {
+                return;
+            }
+        }
         () = shutdown.cancelled() => return,
     }
     let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
