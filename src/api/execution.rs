@@ -1,7 +1,6 @@
 //! The Execution: one run of a Job, with the event that asked for it inside.
 
 #![expect(unreachable_pub, reason = "the schema derive repeats the type, public, inside a function")]
-#![expect(clippy::duplicated_attributes, reason = "columns of a table may have the same type")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -25,6 +24,7 @@ use super::template::ExecutionTemplate;
     derive = "Default",
     derive = "PartialEq",
     doc = "One run of a Job: its tasks, the event behind it, and how it ended.",
+    validation = Rule::new("has(self.spec.overrides) == has(oldSelf.spec.overrides)").message("spec.overrides is fixed when the run is created"),
     printcolumn(name = "Job", type_ = "string", json_path = ".spec.job.name"),
     printcolumn(
         name = "Completed",

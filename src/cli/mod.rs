@@ -183,7 +183,8 @@ impl Cli {
         let telemetry = telemetry.map_err(|error| Error::Usage(error.into()))?;
         let output = output::Output::new();
         let end = if command.stops_in_order() {
-            command.run(&global, &output).await
+            // Everything in one process is large.
+            Box::pin(command.run(&global, &output)).await
         } else {
             tokio::select! {
                 end = command.run(&global, &output) => end,

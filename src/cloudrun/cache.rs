@@ -109,7 +109,12 @@ where
 
     /// Takes in that this process has deleted that object.
     pub(super) fn remove(&self, object: &K) {
-        self.inner.write().bury(object);
+        let mut inner = self.inner.write();
+        // If it is not here, the watch was quicker, and nothing of it will come any more.
+        if inner.has(object) {
+            inner.bury(object);
+        }
+        drop(inner);
         self.tell();
     }
 
@@ -143,6 +148,13 @@ where
         row.insert(name, Arc::new(object));
     }
 
+    /// Whether that very object is here.
+    fn has(&self, object: &K) -> bool {
+        let (namespace, name) = key(object);
+        let known = self.rows.get(&namespace).and_then(|row| row.get(&name));
+        known.is_some_and(|known| uid(known.as_ref()) == uid(object))
+    }
+
     /// Hides an object that is being deleted, and whatever of it may still come.
     fn bury(&mut self, object: &K) {
         self.forget(object);
@@ -151,11 +163,12 @@ where
 
     /// Drops that very object.
     fn forget(&mut self, object: &K) {
+        if !self.has(object) {
+            return;
+        }
         let (namespace, name) = key(object);
         let Some(row) = self.rows.get_mut(&namespace) else { return };
-        if row.get(&name).is_some_and(|known| uid(known.as_ref()) == uid(object)) {
-            row.remove(&name);
-        }
+        row.remove(&name);
         if row.is_empty() {
             self.rows.remove(&namespace);
         }
@@ -221,4 +234,82 @@ fn key<K: Resource>(object: &K) -> (String, String) {
 
 fn uid<K: Resource>(object: &K) -> String {
     object.meta().uid.clone().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(uid: &str, version: u64) -> Job {
+        serde_json::from_value(json!({
+            "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job",
+            "metadata": {"name": "a", "namespace": "n", "uid": uid, "resourceVersion": version.to_string()},
+            "spec": {"template": {"spec": {"template": {"spec": {"containers": []}}}}},
+        }))
+        .unwrap()
+    }
+
+    fn followed(jobs: &[Job]) -> Shelf<Job> {
+        let shelf = Shelf::default();
+        shelf.change(Change::Replace(jobs.iter().cloned().map(|job| DeserializeGuard(Ok(job))).collect()));
+        shelf
+    }
+
+    fn brings(job: Job) -> Change<DeserializeGuard<Job>> {
+        Change::Apply(DeserializeGuard(Ok(job)))
+    }
+
+    fn version(shelf: &Shelf<Job>) -> Option<String> {
+        shelf.get("n", "a")?.metadata.resource_version.clone()
+    }
+
+    #[test]
+    fn what_was_written_is_not_taken_back_by_what_was_seen_before() {
+        let shelf = followed(&[job("u", 1)]);
+        shelf.put(&job("u", 10));
+        shelf.change(brings(job("u", 9)));
+        assert_eq!(version(&shelf).as_deref(), Some("10"));
+        // Nor by a list that was asked for before it.
+        shelf.change(Change::Replace(vec![DeserializeGuard(Ok(job("u", 8)))]));
+        assert_eq!(version(&shelf).as_deref(), Some("10"));
+        shelf.change(brings(job("u", 11)));
+        assert_eq!(version(&shelf).as_deref(), Some("11"));
+    }
+
+    #[test]
+    fn what_was_deleted_stays_gone_and_its_successor_does_not() {
+        let shelf = followed(&[job("u", 1)]);
+        shelf.remove(&job("u", 1));
+        shelf.change(brings(job("u", 2)));
+        assert_eq!(version(&shelf), None);
+        shelf.put(&job("w", 4));
+        assert_eq!(version(&shelf).as_deref(), Some("4"));
+        shelf.change(Change::Delete(DeserializeGuard(Ok(job("u", 3)))));
+        assert_eq!(version(&shelf).as_deref(), Some("4"));
+        assert!(shelf.inner.read().gone.is_empty(), "nothing is remembered for ever");
+        shelf.remove(&job("u", 3));
+        assert!(shelf.inner.read().gone.is_empty(), "the watch was quicker");
+    }
+
+    #[test]
+    fn what_is_on_its_way_out_is_gone_for_readers() {
+        let shelf = followed(&[job("u", 1)]);
+        let mut leaving = job("u", 2);
+        leaving.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+            k8s_openapi::jiff::Timestamp::UNIX_EPOCH,
+        ));
+        shelf.change(brings(leaving));
+        assert_eq!(version(&shelf), None);
+    }
+
+    #[test]
+    fn nothing_is_found_while_something_may_have_been_missed() {
+        let shelf = followed(&[job("u", 1)]);
+        shelf.change(Change::Broken);
+        assert!(version(&shelf).is_none() && shelf.list("n").is_none());
+        shelf.change(Change::Replace(Vec::new()));
+        assert_eq!((version(&shelf), shelf.list("n").map(|all| all.len())), (None, Some(0)));
+    }
 }

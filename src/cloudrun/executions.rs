@@ -11,7 +11,7 @@ use super::messages::longrunning::Operation;
 use super::messages::longrunning::operation::Result as Outcome;
 use super::messages::v2;
 use super::names::{ExecutionName, Jobs};
-use super::operations::{Handle, Verb, operation};
+use super::operations::{Handle, Verb, operation, packed_execution};
 use super::paging::{Page, position};
 use super::{CloudRun, check_etag};
 use crate::api::Execution;
@@ -81,7 +81,7 @@ impl CloudRun {
         let execution = self.live_execution(name).await?;
         check_etag(etag, &convert::etag(&execution.metadata), "execution", &name.execution)?;
         let asked = ops::cancel_exactly(&self.client, &execution, mode).await?;
-        self.execution_operation(Verb::Cancel, &asked, &name.job.place, mode)
+        Ok(self.execution_operation(Verb::Cancel, &asked, &name.job.place, mode))
     }
 
     pub(super) async fn delete_execution(
@@ -110,7 +110,7 @@ impl CloudRun {
         check_etag(etag, &convert::etag(&execution.metadata), "execution", &name.execution)?;
         ops::delete_exactly(&self.client, &execution, mode).await?;
         let (now, place) = ((self.clock)(), &name.job.place);
-        let shown = self.packed_execution(&execution, place, Some(now));
+        let shown = packed_execution(&execution, place, Some(now));
         if mode == Mode::Validate {
             return Ok(Handle::validated(place, shown));
         }

@@ -1,16 +1,20 @@
 //! The services on the wire. Each method is one call: what it does stands in the file of its service.
 
+use std::time::Duration;
+
 use axum::Router;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
+use super::fault::Fault;
 use super::messages::iam::v1 as iam;
 use super::messages::longrunning::{
     CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest,
     ListOperationsResponse, Operation, WaitOperationRequest,
 };
 use super::messages::v2;
+use super::operations::MAX_WAIT;
 use super::{CloudRun, Empty};
 
 /// What `build.rs` writes.
@@ -42,17 +46,33 @@ pub(super) fn router(api: &CloudRun) -> Router {
 
 type Answer<T> = Result<Response<T>, Status>;
 
-/// A service: each method is one call, with its fault as a status. Those after `without` are not there.
+/// Time for a call. What the API server has not answered by then it will not; clients give up much later, or never.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The answer to a call, if it comes in time.
+async fn in_time<T>(within: Duration, call: impl Future<Output = Result<T, Fault>>) -> Answer<T> {
+    match tokio::time::timeout(within, call).await {
+        Ok(answer) => Ok(Response::new(answer?)),
+        Err(_) => Err(Status::deadline_exceeded("the API server has not answered in time")),
+    }
+}
+
+/// A service: each method is one call, with its fault as a status. Those after `patient` take their time; those after
+/// `without` are not there.
 macro_rules! service {
     (
         $service:ident { $($method:ident($request:ty) -> $answer:ty;)* }
+        $(patient { $($slow:ident($asked:ty) -> $end:ty;)* })?
         $(without $why:literal { $($missing:ident($unread:ty) -> $nothing:ty;)* })?
     ) => {
         #[tonic::async_trait]
         impl $service for CloudRun {
             $(async fn $method(&self, request: Request<$request>) -> Answer<$answer> {
-                Ok(Response::new(CloudRun::$method(self, request.into_inner()).await?))
+                in_time(PATIENCE, CloudRun::$method(self, request.into_inner())).await
             })*
+            $($(async fn $slow(&self, request: Request<$asked>) -> Answer<$end> {
+                in_time(MAX_WAIT + PATIENCE, CloudRun::$slow(self, request.into_inner())).await
+            })*)?
             $($(async fn $missing(&self, _: Request<$unread>) -> Answer<$nothing> {
                 Err(Status::unimplemented($why))
             })*)?
@@ -96,8 +116,8 @@ service! {
     Operations {
         get_operation(GetOperationRequest) -> Operation;
         list_operations(ListOperationsRequest) -> ListOperationsResponse;
-        wait_operation(WaitOperationRequest) -> Operation;
         delete_operation(DeleteOperationRequest) -> Empty;
         cancel_operation(CancelOperationRequest) -> Empty;
     }
+    patient { wait_operation(WaitOperationRequest) -> Operation; }
 }

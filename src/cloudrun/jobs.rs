@@ -9,7 +9,7 @@ use super::messages::longrunning::Operation;
 use super::messages::longrunning::operation::Result as Outcome;
 use super::messages::v2;
 use super::names::{JobName, Place};
-use super::operations::{Handle, Verb, operation};
+use super::operations::{Handle, Verb, operation, operation_of_execution, packed_execution};
 use super::paging::{Page, position};
 use super::{CloudRun, check_etag};
 use crate::api::{Execution, Job, MAX_JOB_NAME};
@@ -29,8 +29,8 @@ impl CloudRun {
 
     async fn create(&self, message: v2::Job, name: &JobName, mode: Mode) -> Result<Operation, Fault> {
         let wanted = read_job(message, name, None).map_err(|fault| within("job", fault))?;
-        let made = ops::create(&self.client, &wanted, mode).await?;
-        self.job_operation(Verb::CreateJob, &made, &name.place, mode)
+        let created = ops::create(&self.client, &wanted, mode).await?;
+        Ok(self.job_operation(Verb::CreateJob, &created, &name.place, mode))
     }
 
     pub(super) async fn get_job(&self, request: v2::GetJobRequest) -> Result<v2::Job, Fault> {
@@ -77,8 +77,8 @@ impl CloudRun {
         let old = self.live_job(name).await?;
         check_etag(&message.etag, &convert::etag(&old.metadata), "job", &name.job)?;
         let wanted = read_job(message.clone(), name, Some(&old)).map_err(|fault| within("job", fault))?;
-        let made = ops::replace(&self.client, &wanted, mode).await?;
-        self.job_operation(Verb::UpdateJob, &made, &name.place, mode)
+        let updated = ops::replace(&self.client, &wanted, mode).await?;
+        Ok(self.job_operation(Verb::UpdateJob, &updated, &name.place, mode))
     }
 
     pub(super) async fn delete_job(&self, request: v2::DeleteJobRequest) -> Result<Operation, Fault> {
@@ -116,16 +116,16 @@ impl CloudRun {
         let job = self.live_job(&name).await?;
         check_etag(&etag, &convert::etag(&job.metadata), "job", &name.job)?;
         let execution = ops::run_with(&self.client, &job, None, overrides.as_ref(), mode).await?;
-        self.execution_operation(Verb::Run, &execution, &name.place, mode)
+        Ok(self.execution_operation(Verb::Run, &execution, &name.place, mode))
     }
 
     /// The operation of what was done to a Job, which is now as it says.
-    fn job_operation(&self, verb: Verb, job: &Job, place: &Place, mode: Mode) -> Result<Operation, Fault> {
+    fn job_operation(&self, verb: Verb, job: &Job, place: &Place, mode: Mode) -> Operation {
         if mode == Mode::Validate {
-            return Ok(Handle::validated(place, self.packed_job(job, place, None)));
+            return Handle::validated(place, self.packed_job(job, place, None));
         }
         self.cache.jobs.put(job);
-        Ok(self.operation_of_job(&Handle::of_job(verb, job), job, place))
+        self.operation_of_job(&Handle::of_job(verb, job), job, place)
     }
 
     /// The operation of what was done to an Execution, which is now as it says.
@@ -135,12 +135,12 @@ impl CloudRun {
         execution: &Execution,
         place: &Place,
         mode: Mode,
-    ) -> Result<Operation, Fault> {
+    ) -> Operation {
         if mode == Mode::Validate {
-            return Ok(Handle::validated(place, self.packed_execution(execution, place, None)));
+            return Handle::validated(place, packed_execution(execution, place, None));
         }
         self.cache.executions.put(execution);
-        Ok(self.operation_of_execution(&Handle::of_execution(verb, execution), execution, place))
+        operation_of_execution(&Handle::of_execution(verb, execution), execution, place)
     }
 
     /// A Job as clients see it.

@@ -148,7 +148,7 @@ impl CloudRun {
     }
 
     /// From the cache, or from the API server where or while that is not whole.
-    async fn listed<K>(&self, shelf: &Shelf<K>, namespace: &str) -> Result<Vec<Arc<K>>, Fault>
+    async fn listed<K>(&self, kept: &Shelf<K>, namespace: &str) -> Result<Vec<Arc<K>>, Fault>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -157,7 +157,7 @@ impl CloudRun {
             + Trim,
     {
         let is_followed = self.namespace.as_deref().is_none_or(|only| only == namespace);
-        if let Some(found) = shelf.list(namespace).filter(|_| is_followed) {
+        if let Some(found) = kept.list(namespace).filter(|_| is_followed) {
             return Ok(found);
         }
         let found: Vec<K> = ops::list(&self.client, Some(namespace), None).await?;

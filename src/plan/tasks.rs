@@ -142,6 +142,7 @@ impl Known {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::TaskState::{Abandoned, Cancelled, Failed, Pending, Running, Succeeded};
     use super::*;
 
     fn execution(completed: Option<(&str, &str)>, status: Value) -> Execution {
@@ -168,7 +169,7 @@ mod tests {
             .unwrap()
     }
 
-    fn pod(index: i32, failures: i32, phase: &str, state: Value) -> Pod {
+    fn pod(index: i32, failures: i32, phase: &str, state: &Value) -> Pod {
         serde_json::from_value(json!({
             "metadata": {"name": "p", "annotations": {
                 "batch.kubernetes.io/job-completion-index": index.to_string(),
@@ -197,13 +198,12 @@ mod tests {
         let run = execution(Some(("Unknown", "Running")), json!({}));
         let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
         let pods = [
-            pod(0, 0, "Succeeded", ended(0)),
-            pod(1, 0, "Failed", ended(3)),
-            pod(1, 1, "Running", running),
-            pod(2, 0, "Failed", ended(7)),
+            pod(0, 0, "Succeeded", &ended(0)),
+            pod(1, 0, "Failed", &ended(3)),
+            pod(1, 1, "Running", &running),
+            pod(2, 0, "Failed", &ended(7)),
         ];
         let found = tasks(&run, Some(&task_set("0", "")), &pods, 0..9);
-        use TaskState::{Pending, Running, Succeeded};
         assert_eq!(states(&found), [Succeeded, Running, Pending, Pending]);
         let code = |task: &Task| task.last.as_ref().and_then(|last| last.exit_code);
         assert_eq!(found.iter().map(code).collect::<Vec<_>>(), [Some(0), Some(3), Some(7), None]);
@@ -214,10 +214,9 @@ mod tests {
 
     #[test]
     fn a_task_that_never_came_to_start_is_told_from_one_that_was_stopped() {
-        use TaskState::{Abandoned, Cancelled, Failed, Succeeded};
         let kept = json!({"failedTasks": [{"index": 1, "attempts": 4, "exitCode": 9}]});
         let failed = execution(Some(("False", "NonZeroExitCode")), kept);
-        let pods = [pod(2, 0, "Failed", ended(143))];
+        let pods = [pod(2, 0, "Failed", &ended(143))];
         let found = tasks(&failed, Some(&task_set("0", "1")), &pods, 0..4);
         assert_eq!(states(&found), [Succeeded, Failed, Cancelled, Abandoned]);
         assert_eq!((found[1].retried, found[1].last.as_ref().unwrap().exit_code), (3, Some(9)));

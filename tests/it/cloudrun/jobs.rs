@@ -3,7 +3,7 @@
 use googleapis_tonic_google_cloud_run_v2::google::cloud::run::v2;
 use googleapis_tonic_google_cloud_run_v2::google::iam::v1 as iam;
 use kakehi::api::{Execution, Job};
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 use tonic::Code;
 
@@ -266,6 +266,9 @@ async fn a_run_may_change_what_it_needs_and_keeps_a_record_of_it() {
     let recorded = api.house.execution(id).await.spec.overrides.unwrap();
     assert_eq!((recorded.task_count, recorded.timeout_seconds), (Some(2), Some(77)));
     assert_eq!(api.job("varied").await.unwrap().template.unwrap().task_count, 1, "the job is as it was");
+    let forged = Patch::Merge(json!({"spec": {"overrides": null}}));
+    let refused = api.house.api::<Execution>().patch(id, &PatchParams::default(), &forged).await.unwrap_err();
+    assert!(refused.to_string().contains("is fixed when the run is created"), "{refused}");
 
     let refused = api.jobs.run_job(bad).await.unwrap_err();
     assert_eq!(fields(&refused), ["overrides.container_overrides[0].args"]);

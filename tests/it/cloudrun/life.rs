@@ -2,6 +2,8 @@
 
 use googleapis_tonic_google_cloud_run_v2::google::cloud::run::v2;
 use googleapis_tonic_google_cloud_run_v2::google::rpc::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{Api, decode, error, fields, job, response};
 
@@ -55,4 +57,12 @@ async fn what_cannot_be_honoured_is_refused_by_name() {
     assert_eq!(fields(&refused), wanted);
     assert!(api.server.is_ready());
     assert_eq!(api.wire.writes(""), [""; 0], "nothing was tried");
+}
+
+#[tokio::test]
+async fn health_is_told_in_grpcs_own_words() {
+    let mut api = Api::without_controllers().await;
+    let request = HealthCheckRequest { service: String::new() };
+    let found = api.health.check(request).await.unwrap().into_inner();
+    assert_eq!(found.status(), ServingStatus::Serving);
 }

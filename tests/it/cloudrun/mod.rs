@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::DropGuard;
 use tonic::transport::Channel;
+use tonic_health::pb::health_client::HealthClient;
 
 use longrunning::operation::Result as Outcome;
 use longrunning::operations_client::OperationsClient;
@@ -36,6 +37,7 @@ pub(crate) struct Api {
     pub(crate) jobs: JobsClient<Channel>,
     pub(crate) executions: ExecutionsClient<Channel>,
     pub(crate) tasks: TasksClient<Channel>,
+    pub(crate) health: HealthClient<Channel>,
     pub(crate) operations: OperationsClient<Channel>,
     pub(crate) server: CloudRun,
     _running: DropGuard,
@@ -71,6 +73,7 @@ impl Api {
             jobs: JobsClient::new(channel.clone()),
             executions: ExecutionsClient::new(channel.clone()),
             tasks: TasksClient::new(channel.clone()),
+            health: HealthClient::new(channel.clone()),
             operations: OperationsClient::new(channel),
             server,
             _running: shutdown.drop_guard(),
