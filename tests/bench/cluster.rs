@@ -7,6 +7,8 @@
 
 #![expect(clippy::print_stdout, reason = "a bench says what it measured")]
 
+mod ledger;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use kakehi::listen::Listener;
 use kakehi::sink::{self, Sink};
 use kakehi::triggers::Triggers;
 use kakehi::{controllers, plan};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
@@ -37,6 +39,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+
+use crate::ledger::Ledger;
 
 /// Clients that work at the same time, each waiting for its answer.
 const CONNECTIONS: usize = 64;
@@ -180,7 +184,8 @@ impl Scene {
     /// What the controllers make of events, with a kubelet that only says that every Pod has succeeded.
     async fn controllers(&self) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
-        let (client, until) = (self.client.clone(), stop.clone());
+        let ledger = Ledger::default();
+        let (client, until) = (ledger.over(&self.client), stop.clone());
         let namespace = Some(self.namespace.clone());
         let options = controllers::Options { namespace, ..controllers::Options::default() };
         let controllers = tokio::spawn(async move { controllers::run(client, options, until).await });
@@ -188,7 +193,11 @@ impl Scene {
         let kubelet = tokio::spawn(async move { succeed(pods).await });
         let measured = async {
             self.soon().await?;
-            self.finish().await
+            self.settled().await?;
+            ledger.take();
+            self.finish().await?;
+            tell(&ledger);
+            Ok(())
         };
         let measured = tokio::select! {
             measured = measured => measured,
@@ -227,6 +236,19 @@ impl Scene {
         Ok(())
     }
 
+    /// Waits until no run is under way any more.
+    async fn settled(&self) -> anyhow::Result<()> {
+        let executions: Api<Execution> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut looks = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            looks.tick().await;
+            let found = executions.list(&ListParams::default()).await?.items;
+            if found.iter().all(plan::is_terminal) {
+                return Ok(());
+            }
+        }
+    }
+
     /// How many runs a second come to their end, from the first event to the last completed Execution.
     async fn finish(&self) -> anyhow::Result<()> {
         let executions: Api<Execution> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -260,6 +282,21 @@ impl Scene {
             "{FINISHED} runs at once, accepted after {accepted:.2?}: {per_second:.0} finished/s, p50 {p50:.2?}, p99 {p99:.2?}"
         );
         Ok(())
+    }
+}
+
+/// What the controllers asked for the runs that were brought to their end.
+fn tell(ledger: &Ledger) {
+    let asked = ledger.take();
+    let conflicts: usize =
+        asked.iter().filter(|(what, _)| what.ends_with(" 409")).map(|(_, (count, _))| count).sum();
+    let all: usize = asked.values().map(|(count, _)| count).sum();
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let per_run = |count: usize| count as f64 / FINISHED as f64;
+    println!("the controllers' requests, per run: {:.2}; conflicts: {conflicts} in all", per_run(all));
+    for (what, (count, time)) in asked {
+        let mean = time / u32::try_from(count).unwrap_or(u32::MAX);
+        println!("  {what:<36} {count:>6}  {:>5.2}   mean {mean:>9.2?}", per_run(count));
     }
 }
 
