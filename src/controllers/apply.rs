@@ -21,17 +21,18 @@ use crate::plan::{self, NAME_TAKEN, Notice, Plan, Tasks};
 
 /// Does what `plan` says.
 ///
-/// When the API server does not accept the tasks, the plan is replaced by the one that says so.
+/// When the API server does not accept the tasks, the plan is replaced by the one that says so. Answers the version of
+/// the run that the status was written as, if one was.
 pub(super) async fn apply(
     client: &Client,
     recorder: &Recorder,
     execution: &Execution,
     plan: Plan,
     now: Timestamp,
-) -> Result<(), ops::Error> {
+) -> Result<Option<String>, ops::Error> {
     let Plan { look_again: _, create, stop, status, minor: _, notice, wake: _ } = plan;
     let (mut status, mut notice) = (status, notice);
-    let mut again = None;
+    let (mut again, mut version) = (None, None);
     if let Some(tasks) = create {
         let instead = match make(client, execution, &tasks).await {
             Ok(()) => None,
@@ -51,13 +52,13 @@ pub(super) async fn apply(
         suspend(client, execution, patch).await?;
     }
     if let Some(status) = status {
-        write(client, execution, &status).await?;
+        version = write(client, execution, &status).await?;
     }
     if let Some(notice) = notice {
         report(recorder, execution, notice).await;
     }
     // A run that is held back is tried again like after any error that passes.
-    again.map_or(Ok(()), Err)
+    again.map_or(Ok(version), Err)
 }
 
 /// Why the tasks could not be made.
@@ -139,8 +140,13 @@ async fn suspend(client: &Client, execution: &Execution, patch: Value) -> Result
     }
 }
 
-/// Writes a status, unless the object is no longer what the status was made from.
-pub(super) async fn write<K>(client: &Client, object: &K, status: &K::Status) -> Result<(), ops::Error>
+/// Writes a status, unless the object is no longer what the status was made from. Answers the version that came of it;
+/// none if the object is gone.
+pub(super) async fn write<K>(
+    client: &Client,
+    object: &K,
+    status: &K::Status,
+) -> Result<Option<String>, ops::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + HasStatus<Status: Serialize>
@@ -154,10 +160,10 @@ where
     let patch =
         json!({"metadata": {"resourceVersion": version}, "status": replacement(object.status(), status)});
     match api.patch_status(&name, &parameters(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(()),
+        Ok(written) => Ok(written.meta().resource_version.clone()),
         Err(error) => match ops::Error::of::<K>(error, &name) {
             // It was deleted; there is nobody to tell.
-            ops::Error::NotFound { .. } => Ok(()),
+            ops::Error::NotFound { .. } => Ok(None),
             error => Err(error),
         },
     }

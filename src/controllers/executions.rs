@@ -8,15 +8,17 @@ use kube::Client;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 
-use super::world::{Key, World, key};
+use super::world::{World, key};
+use super::written::{Before, Standing};
 use super::{Clock, apply, live};
 use crate::api::Execution;
 use crate::ops;
 use crate::plan::{self, Observed, Plan};
 
-/// Least time between two writes of one status that only count on. A run of 10,000 tasks changes its counts hundreds
-/// of times a second.
-const PACE: Duration = Duration::from_millis(500);
+/// How long a status waits that only counts on. A run of 10,000 tasks changes its counts hundreds of times a second; and
+/// between the end of a run's last Pod and the end of its task set, which tells all, the Job controller takes a second
+/// and two writes more.
+const PACE: Duration = Duration::from_secs(2);
 
 /// What the controller works with.
 pub(super) struct Context {
@@ -26,39 +28,68 @@ pub(super) struct Context {
     pub(super) clock: Clock,
 }
 
-impl Context {
-    /// How long a status write that may wait should wait.
-    fn pause(&self, key: &Key) -> Option<Duration> {
-        let written = self.world.written.lock().get(key).copied()?;
-        PACE.checked_sub(written.elapsed()).filter(|pause| !pause.is_zero())
-    }
-}
-
 /// One step of one run.
-pub(super) async fn reconcile(
-    execution: Arc<Execution>,
-    context: Arc<Context>,
-) -> Result<Action, ops::Error> {
-    let now = (context.clock)();
-    let (execution, plan) = match plan(&context, &execution, now).await? {
+pub(super) async fn reconcile(cached: Arc<Execution>, context: Arc<Context>) -> Result<Action, ops::Error> {
+    let (now, key) = ((context.clock)(), key(&cached.metadata));
+    let task_set = context.world.task_set(&cached);
+    let task_set = task_set.and_then(|task_set| task_set.metadata.resource_version.clone());
+    let known = (cached.metadata.resource_version.clone(), task_set);
+    let standing = context.world.standing(&key, &known);
+    if !context.world.shows(&cached) {
+        // A newer one has come meanwhile and brings a step of its own, or the run has ended and nothing is noted of it
+        // any more.
+        return Ok(Action::await_change());
+    }
+    let (execution, trust) = match standing {
+        Standing::Current => (cached, Trust::Caches),
+        // The watch that brings what we wrote has it looked at again.
+        Standing::Behind(left) => return Ok(Action::requeue(left)),
+        Standing::Lost => match live::execution(&context.client, &cached).await? {
+            Some(fresh) => (Arc::new(fresh), Trust::Nothing),
+            None => return Ok(Action::await_change()),
+        },
+    };
+    let (execution, plan) = match plan(&context, &execution, now, trust).await? {
         Planned::Step(plan) => (execution, plan),
         Planned::Afresh(fresh, plan) => (Arc::new(*fresh), plan),
         Planned::Gone => return Ok(Action::await_change()),
     };
-    let key = key(&execution.metadata);
-    if plan.minor
-        && let Some(pause) = context.pause(&key)
-    {
-        return Ok(Action::requeue(pause));
+    if plan.minor {
+        let left = PACE.saturating_sub(context.world.counts(&key));
+        if !left.is_zero() {
+            return Ok(Action::requeue(left));
+        }
     }
     let wake = plan.wake;
-    let ends = plan.status.as_ref().is_some_and(|status| status.completion_time.is_some());
-    let writes = plan.status.is_some();
-    apply::apply(&context.client, &context.recorder, &execution, plan, now).await?;
-    if writes && !ends {
-        context.world.wrote(key);
-    }
+    carry_out(&context, &execution, plan, now, known).await?;
     Ok(wake.map_or_else(Action::await_change, |wake| Action::requeue(until(wake, now))))
+}
+
+/// Applies a plan that was made when the caches knew those versions of the run and its task set.
+async fn carry_out(
+    context: &Context,
+    execution: &Execution,
+    plan: Plan,
+    now: Timestamp,
+    (cached, task_set): (Option<String>, Option<String>),
+) -> Result<(), ops::Error> {
+    let Context { client, world, recorder, .. } = context;
+    let (key, over) = (key(&execution.metadata), execution.metadata.resource_version.clone());
+    let writes_task_set = plan.create.is_some() || plan.stop.is_some();
+    let writes_run = plan.status.is_some();
+    if !writes_run && !writes_task_set {
+        return apply::apply(client, recorder, execution, plan, now).await.map(drop);
+    }
+    let versions = if writes_run { vec![cached, over.clone()] } else { Vec::new() };
+    let task_set = if writes_task_set { vec![task_set] } else { Vec::new() };
+    world.writes(&key, Before { versions, task_set });
+    let written = apply::apply(client, recorder, execution, plan, now).await;
+    let is_news = |version: &Option<String>| !writes_run || (version.is_some() && *version != over);
+    // Of a write that failed or changed nothing, no watch brings anything.
+    if !written.as_ref().is_ok_and(is_news) {
+        world.written.forget(&key);
+    }
+    written.map(drop)
 }
 
 fn until(wake: Timestamp, now: Timestamp) -> Duration {
@@ -76,8 +107,13 @@ enum Planned {
 }
 
 /// Plans from the caches, and asks the API server where they must not be believed.
-async fn plan(context: &Context, execution: &Execution, now: Timestamp) -> Result<Planned, ops::Error> {
-    let plan = step(context, execution, now, Trust::Caches).await?;
+async fn plan(
+    context: &Context,
+    execution: &Execution,
+    now: Timestamp,
+    trust: Trust,
+) -> Result<Planned, ops::Error> {
+    let plan = step(context, execution, now, trust).await?;
     if plan.create.is_none() {
         return Ok(Planned::Step(plan));
     }
@@ -85,7 +121,7 @@ async fn plan(context: &Context, execution: &Execution, now: Timestamp) -> Resul
     let Some(fresh) = live::execution(&context.client, execution).await? else { return Ok(Planned::Gone) };
     // And while a watch is broken nothing new is made from what it last said of the rest.
     let doubtful = context.world.health.is_doubtful(Instant::now());
-    let trust = if doubtful { Trust::Nothing } else { Trust::Caches };
+    let trust = if doubtful { Trust::Nothing } else { trust };
     let plan = step(context, &fresh, now, trust).await?;
     Ok(Planned::Afresh(Box::new(fresh), plan))
 }

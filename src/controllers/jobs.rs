@@ -1,17 +1,18 @@
 //! The controllers of Jobs and Triggers: sum up, forget, tell whether they are ready.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::api::{DeleteParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
 
-use super::Clock;
 use super::apply::write;
 use super::world::{World, key};
-use crate::api::{Execution, Job, Trigger};
+use super::written::{Before, Standing};
+use super::{Clock, ROLL_UP};
+use crate::api::{Execution, Job, JobStatus, Trigger};
 use crate::ops;
 use crate::plan;
 
@@ -30,16 +31,20 @@ pub(super) async fn reconcile(job: Arc<Job>, context: Arc<Context>) -> Result<Ac
     if job.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
+    let (this, version) = (key(&job.metadata), job.metadata.resource_version.as_deref());
+    if let Standing::Behind(_) = world.summed.standing(&this, (version, None), Instant::now()) {
+        // What is written now was written already, or is refused.
+        return Ok(Action::requeue(ROLL_UP));
+    }
     let now = clock();
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
     let (status, retention) = world.history.lock().with_runs(uid, |runs| {
         (plan::roll_up(&job, runs, Some(sink_url), now), plan::retention(&job, runs, now))
     });
     if let Some(status) = status {
-        write(client, job.as_ref(), &status).await?;
+        sum_up(client, world, &job, &status).await?;
     }
-    let (namespace, _) = key(&job.metadata);
-    let runs: Api<Execution> = Api::namespaced(client.clone(), &namespace);
+    let runs: Api<Execution> = Api::namespaced(client.clone(), &this.0);
     for (run, uid) in retention.delete {
         forget(&runs, &run, uid).await?;
     }
@@ -49,6 +54,19 @@ pub(super) async fn reconcile(job: Arc<Job>, context: Arc<Context>) -> Result<Ac
             Duration::try_from(wake.duration_since(now)).unwrap_or_default().max(Duration::from_secs(1)),
         )
     }))
+}
+
+/// Writes what a Job says of its runs.
+async fn sum_up(client: &Client, world: &World, job: &Job, status: &JobStatus) -> Result<(), ops::Error> {
+    let (job_key, version) = (key(&job.metadata), job.metadata.resource_version.clone());
+    let before = Before { versions: vec![version.clone()], ..Before::default() };
+    world.summed.begin(job_key.clone(), before, Instant::now());
+    let written = write(client, job, status).await;
+    // Of a write that failed or changed nothing, no watch brings anything.
+    if !written.as_ref().is_ok_and(|new| new.is_some() && *new != version) {
+        world.summed.forget(&job_key);
+    }
+    written.map(drop)
 }
 
 /// Deletes one run and, in the background, what belongs to it.

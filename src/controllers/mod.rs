@@ -15,6 +15,7 @@ mod metrics;
 mod trim;
 mod watches;
 mod world;
+mod written;
 
 use std::fmt::Debug;
 use std::future::Future;

@@ -239,17 +239,20 @@ fn on_execution(world: &World, writer: &mut Writer<Execution>, event: Event<Exec
             };
         }
         Event::Apply(execution) => {
+            let key = key(&execution.metadata);
             if world.observe(&execution) {
                 writer.apply_watcher_event(&Event::Delete(execution));
+                world.forget_ended(&key);
             } else {
-                let key = key(&execution.metadata);
                 writer.apply_watcher_event(&Event::Apply(execution));
                 return Wanted::execution(key);
             }
         }
         Event::Delete(execution) => {
             world.forget(&execution);
+            let key = key(&execution.metadata);
             writer.apply_watcher_event(&Event::Delete(execution));
+            world.forget_ended(&key);
         }
     }
     Wanted::default()
@@ -267,6 +270,9 @@ fn on_job(world: &World, writer: &mut Writer<Job>, event: Event<Job>) -> Wanted 
         }
         Event::InitDone => {
             writer.apply_watcher_event(&Event::InitDone);
+            let exists =
+                |(namespace, name): &Key| world.jobs.get(&ObjectRef::new(name).within(namespace)).is_some();
+            world.summed.retain(exists);
             Wanted {
                 executions: keys(&world.executions),
                 jobs: keys(&world.jobs),
@@ -287,6 +293,7 @@ fn on_job(world: &World, writer: &mut Writer<Job>, event: Event<Job>) -> Wanted 
         }
         Event::Delete(job) => {
             writer.apply_watcher_event(&Event::Delete(job.clone()));
+            world.summed.forget(&key(&job.metadata));
             dependents(world, &job)
         }
     }
@@ -325,6 +332,11 @@ fn on_trigger(world: &World, writer: &mut Writer<Trigger>, event: Event<Trigger>
 }
 
 fn on_task_set(world: &World, event: Event<batchv1::Job>) -> Wanted {
+    if let Event::Delete(gone) = &event
+        && let Some(run) = execution_of(gone)
+    {
+        world.written.task_set_is_gone(&run);
+    }
     on_child(world, &world.task_sets, event.modify(trim::task_set))
 }
 
@@ -365,6 +377,7 @@ mod tests {
 
     use super::*;
     use crate::controllers::health::Health;
+    use crate::controllers::written::{Before, Standing};
 
     struct Watching {
         world: World,
@@ -501,19 +514,28 @@ mod tests {
     #[test]
     fn nothing_is_remembered_of_writes_to_runs_that_are_gone() {
         let mut watching = Watching::new();
-        let written = |watching: &Watching| watching.world.written.lock().len();
+        let written = |watching: &Watching| {
+            let versions = (None, None);
+            let noted = |name| watching.world.standing(&at(name), &versions) != Standing::Current;
+            let waiting = |name| watching.world.counting.lock().contains_key(&at(name));
+            ["a", "b"].map(|name| (noted(name), waiting(name)))
+        };
         watching.execution(Event::Apply(execution("a", "Running")));
         watching.execution(Event::Apply(execution("b", "Running")));
-        watching.world.wrote(at("a"));
-        watching.world.wrote(at("b"));
-        assert_eq!(written(&watching), 2);
+        let note = |watching: &Watching, name| {
+            watching.world.writes(&at(name), Before { versions: vec![None], ..Before::default() });
+            watching.world.counts(&at(name));
+        };
+        note(&watching, "a");
+        note(&watching, "b");
+        assert_eq!(written(&watching), [(true, true), (true, true)]);
         watching.execution(Event::Delete(execution("a", "Running")));
-        assert_eq!(written(&watching), 1);
-        watching.world.wrote(at("a"));
-        assert_eq!(written(&watching), 1, "the step under way ended after the run");
+        assert_eq!(written(&watching), [(false, false), (true, true)]);
+        note(&watching, "a");
+        assert_eq!(written(&watching), [(false, false), (true, true)], "the step under way outlived the run");
         watching.execution(Event::Init);
         watching.execution(Event::InitDone);
-        assert_eq!(written(&watching), 0);
+        assert_eq!(written(&watching), [(false, false), (false, false)]);
     }
 
     fn guarded(object: &impl serde::Serialize) -> DeserializeGuard<Execution> {

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::Pod;
@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::children::Children;
 use super::health::Health;
+use super::written::{Before, Standing, Written};
 use crate::api::{Execution, Job, Trigger};
 use crate::plan::{self, Brief, Phase, Runs, Template};
 
@@ -34,8 +35,12 @@ pub(super) struct World {
     pub(super) task_sets: Mutex<Children<batchv1::Job>>,
     pub(super) pods: Mutex<Children<Pod>>,
     pub(super) history: Mutex<History>,
-    /// When the status of a run that is under way was last written.
-    pub(super) written: Mutex<HashMap<Key, Instant>>,
+    /// What we wrote to runs that are under way.
+    pub(super) written: Written,
+    /// What we wrote to Jobs.
+    pub(super) summed: Written,
+    /// Since when a status of a run waits to be written that only counts on.
+    pub(super) counting: Mutex<HashMap<Key, Instant>>,
     pub(super) health: Health,
 }
 
@@ -57,7 +62,9 @@ impl World {
             task_sets: Mutex::default(),
             pods: Mutex::default(),
             history: Mutex::default(),
-            written: Mutex::default(),
+            written: Written::default(),
+            summed: Written::default(),
+            counting: Mutex::default(),
             health: Health::default(),
         }
     }
@@ -68,14 +75,15 @@ impl World {
         let job = self.jobs.get(&ObjectRef::new(&execution.spec.job.name).within(&key.0));
         View {
             template: job.and_then(|job| template_of(&job, execution)),
-            task_set: self
-                .task_sets
-                .lock()
-                .of(&key)
-                .find(|set| set.metadata.name == execution.metadata.name)
-                .cloned(),
+            task_set: self.task_set(execution),
             pods: self.pods.lock().of(&key).cloned().collect(),
         }
+    }
+
+    /// The `batch/v1` Job of that run's name.
+    pub(super) fn task_set(&self, execution: &Execution) -> Option<Arc<batchv1::Job>> {
+        let sets = self.task_sets.lock();
+        sets.of(&key(&execution.metadata)).find(|set| set.metadata.name == execution.metadata.name).cloned()
     }
 
     /// Takes in an Execution as it is now, and says whether it has ended.
@@ -97,14 +105,14 @@ impl World {
     fn drop_children(&self, execution: &Key) {
         self.task_sets.lock().forget(execution);
         self.pods.lock().forget(execution);
-        self.written.lock().remove(execution);
     }
 
     /// Drops what belongs to runs that have ended or do not exist, once a list of all Executions is whole.
     pub(super) fn keep_open(&self) {
         self.task_sets.lock().retain(|execution| self.is_open(execution));
         self.pods.lock().retain(|execution| self.is_open(execution));
-        self.written.lock().retain(|execution, _| self.is_open(execution));
+        self.written.retain(|execution| self.is_open(execution));
+        self.counting.lock().retain(|execution, _| self.is_open(execution));
     }
 
     /// Whether that run is known and has not ended.
@@ -112,10 +120,42 @@ impl World {
         self.executions.get(&ObjectRef::new(&execution.1).within(&execution.0)).is_some()
     }
 
-    /// Notes that the status of that run was written just now.
-    pub(super) fn wrote(&self, execution: Key) {
-        if self.is_open(&execution) {
-            self.written.lock().insert(execution, Instant::now());
+    /// How caches with these versions of a run and its task set stand to what we wrote.
+    pub(super) fn standing(&self, execution: &Key, versions: &(Option<String>, Option<String>)) -> Standing {
+        let (now, (run, task_set)) = (Instant::now(), versions);
+        let standing = self.written.standing(execution, (run.as_deref(), task_set.as_deref()), now);
+        if standing == Standing::Lost {
+            self.written.looked(execution, now);
+        }
+        standing
+    }
+
+    /// Whether the cache shows a run as it is here.
+    pub(super) fn shows(&self, execution: &Execution) -> bool {
+        let shown = self.executions.get(&ObjectRef::from_obj(execution));
+        shown.is_some_and(|shown| shown.metadata.resource_version == execution.metadata.resource_version)
+    }
+
+    /// Notes that something of that run is about to be written.
+    pub(super) fn writes(&self, execution: &Key, before: Before) {
+        self.written.begin(execution.clone(), before, Instant::now());
+        self.counting.lock().remove(execution);
+        self.forget_ended(execution);
+    }
+
+    /// How long a status of that run that only counts on has been waiting.
+    pub(super) fn counts(&self, execution: &Key) -> Duration {
+        let waiting = self.counting.lock().entry(execution.clone()).or_insert_with(Instant::now).elapsed();
+        self.forget_ended(execution);
+        waiting
+    }
+
+    /// Forgets what is noted of a run that is not under way. Called after a note is made and after a run is taken out of
+    /// the cache, so that the later of the two finds it.
+    pub(super) fn forget_ended(&self, execution: &Key) {
+        if !self.is_open(execution) {
+            self.written.forget(execution);
+            self.counting.lock().remove(execution);
         }
     }
 }

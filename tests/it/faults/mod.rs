@@ -3,6 +3,7 @@
 //! The sink and the controllers each have a wire of their own to the API server ([`crate::support::wire`]), with faults on
 //! it; the Job controller and the runner are left alone. What really happened is counted beyond the faults.
 
+mod cost;
 mod directed;
 mod steady;
 mod storm;

@@ -14,6 +14,7 @@ use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body as Sent;
 use serde_json::json;
+use tokio::time::Instant;
 use tower::{BoxError, Layer, Service, ServiceExt};
 
 /// What becomes of a request that is not simply served.
@@ -35,6 +36,10 @@ pub(crate) enum Fault {
     Expire(usize),
     /// It is served late.
     Slow(Duration),
+    /// It is served, and every frame of its answer comes so much late.
+    Lag(Duration),
+    /// It is served, and after so many frames nothing more comes, without an end.
+    Stall(usize),
 }
 
 /// The head of a request: rules look at nothing else.
@@ -150,6 +155,8 @@ where
                 Some(Fault::Reset) => Err(reset()),
                 Some(Fault::Cut(frame)) => serve(inner, request).await.map(|answer| cut(answer, frame)),
                 Some(Fault::Expire(frame)) => serve(inner, request).await.map(|answer| expire(answer, frame)),
+                Some(Fault::Lag(pause)) => serve(inner, request).await.map(|answer| lag(answer, pause)),
+                Some(Fault::Stall(frame)) => serve(inner, request).await.map(|answer| stall(answer, frame)),
                 Some(Fault::Slow(pause)) => {
                     tokio::time::sleep(pause).await;
                     serve(inner, request).await
@@ -212,6 +219,22 @@ fn expire(answer: Response<Body>, frame: usize) -> Response<Body> {
         let frames = body.into_data_stream().take(frame).chain(stream::once(async { Ok(last) }));
         Body::from_stream(frames)
     })
+}
+
+fn lag(answer: Response<Body>, pause: Duration) -> Response<Body> {
+    answer.map(|body| {
+        // Frames that come at the same time are late together.
+        let due = body.into_data_stream().map(move |data| (Instant::now() + pause, data));
+        let frames = due.map(async |(due, data)| {
+            tokio::time::sleep_until(due).await;
+            data
+        });
+        Body::from_stream(frames.buffered(1024))
+    })
+}
+
+fn stall(answer: Response<Body>, frame: usize) -> Response<Body> {
+    answer.map(|body| Body::from_stream(body.into_data_stream().take(frame).chain(stream::pending())))
 }
 
 pub(crate) fn is_watch(head: &Head) -> bool {
