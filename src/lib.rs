@@ -5,7 +5,7 @@
 //!
 //! | floor | modules | what stands there |
 //! |---|---|---|
-//! | 0 | [`event`], [`spans`] | the event and its wire formats; no Kubernetes, no async, no clock. Spans that join traces |
+//! | 0 | [`event`], [`spans`], [`manners`] | the event and its wire formats; no Kubernetes, no async, no clock. Spans that join traces; how a client asks |
 //! | 1 | [`api`], then [`filter`] on it | our Kubernetes objects; trigger filters |
 //! | 2 | [`plan`] | every decision as a plain function of (objects, now) |
 //! | 3 | [`ops`], [`feed`], then [`triggers`] | use cases on a `kube::Client`; following objects; the live trigger set |
@@ -24,6 +24,7 @@ mod feed;
 pub mod filter;
 pub mod listen;
 pub mod local;
+pub mod manners;
 pub mod ops;
 pub mod plan;
 pub mod sink;

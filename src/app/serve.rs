@@ -23,6 +23,7 @@ use super::stage::Stage;
 use crate::cloudrun::CloudRun;
 use crate::controllers;
 use crate::listen::Listener;
+use crate::manners::Manners;
 use crate::sink::{self, Sink};
 use crate::triggers::Triggers;
 
@@ -171,7 +172,9 @@ impl Serve {
     async fn start_sink(&mut self, client: &Client, role: SinkRole, admin: &mut Admin) -> Result<(), Error> {
         let SinkRole { address, options, namespace } = role;
         let port = bind("the event sink", address).await?;
-        let mut triggers = Triggers::new(client.clone());
+        // A sender that waits for us is told at once when to come back, so nothing is held back here.
+        let manners = Manners { pause: Duration::ZERO, ..Manners::default() };
+        let mut triggers = Triggers::new(manners.towards(client));
         if let Some(namespace) = &namespace {
             triggers = triggers.within(namespace);
         }

@@ -20,8 +20,9 @@ impl Watched {
 }
 
 /// How long a watch that broke and then stayed silent counts as broken. A watch that mends itself says nothing until
-/// something happens; one that does not mend reports errors at least twice a minute.
-const DOUBT: Duration = Duration::from_secs(60);
+/// something happens; one that does not mend reports an error every 90 seconds at least, which is its longest pause and
+/// what its client puts up with ([`Manners`](crate::manners::Manners)).
+const DOUBT: Duration = Duration::from_secs(120);
 
 /// Health of the watches.
 pub(super) struct Health {

@@ -43,6 +43,7 @@ use self::watches::{Queues, Wanted, Writers};
 use self::world::World;
 use crate::api::FIELD_MANAGER;
 use crate::event::TraceContext;
+use crate::manners::Manners;
 use crate::ops;
 use crate::plan;
 use crate::spans;
@@ -68,6 +69,8 @@ pub struct Options {
     pub namespace: Option<String>,
     /// Where they count.
     pub metrics: Metrics,
+    /// How they ask the API server.
+    pub manners: Manners,
 }
 
 /// Tells the time. Limits on history are hours and days; a test does not wait for them.
@@ -80,7 +83,8 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
 
 /// The same by another clock.
 pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: CancellationToken) {
-    let Options { sink_url, namespace, metrics } = options;
+    let Options { sink_url, namespace, metrics, manners } = options;
+    let client = manners.towards(&client);
     let (executions, execution_writer) = reflector::store();
     let (jobs, job_writer) = reflector::store();
     let (triggers, trigger_writer) = reflector::store();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u8)] = &[
     ("event", 0),
     ("spans", 5),
+    ("manners", 5),
     ("api", 10),
     ("filter", 15),
     ("plan", 20),

@@ -1,5 +1,7 @@
 //! Each kind of fault at each request that matters.
 
+use std::time::Duration;
+
 use k8s_openapi::api::batch::v1 as batchv1;
 
 use super::*;
@@ -17,6 +19,9 @@ const WATCHED: [(&str, &str); 5] = [
     ("/apis/batch/", "/jobs"),
     ("/api/v1/", "/pods"),
 ];
+
+/// How long an answer may be silent where that is what a scenario is about. Longer than any real answer takes.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_at_any_write_of_a_run_is_mended() {
@@ -105,4 +110,49 @@ async fn a_watch_that_ends_in_any_way_is_mended() {
     }
     let runs = machine.count::<Execution>().await;
     assert_eq!(machine.task_sets_made(), runs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_or_watch_that_does_not_begin_is_asked_for_again() {
+    let mut machine = Machine::start().await;
+    machine.house.job("work", "exit 0", "{}").await;
+    machine.house.manners.silence = PATIENCE;
+    // The first list and the first watch of every kind are never answered.
+    let left: Vec<_> = WATCHED.iter().flat_map(|kind| [(*kind, false), (*kind, true)]).collect();
+    let left = Arc::new(Mutex::new(left));
+    let waiting = left.clone();
+    machine.house.wire.faults.set(move |head| {
+        let mut left = left.lock().unwrap();
+        let path = head.uri().path();
+        let is_asked = |((group, plural), watched): &((&str, &str), bool)| {
+            path.starts_with(group) && path.ends_with(plural) && *watched == is_watch(head) && !is_write(head)
+        };
+        let asked = left.iter().position(is_asked)?;
+        left.remove(asked);
+        Some(Fault::Hang)
+    });
+    machine.house.start_controllers();
+    let run = machine.send("work", "1").await;
+    machine.succeeds(&run).await;
+    assert_eq!(*waiting.lock().unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_a_run_that_is_never_answered_is_made_again() {
+    let mut machine = Machine::start().await;
+    machine.house.job("work", "exit 0", "{}").await;
+    machine.house.manners.silence = PATIENCE;
+    machine.house.start_controllers();
+    let looks = [("/executions/work-", Method::GET)];
+    for (number, (path, method)) in WRITES.into_iter().chain(looks).enumerate() {
+        let is_wanted = move |head: &Head| {
+            *head.method() == method
+                && head.uri().path().contains(path)
+                && !head.uri().path().contains("/jobs/work")
+        };
+        let hit = machine.house.wire.faults.once(Fault::Hang, is_wanted);
+        let run = machine.send("work", &number.to_string()).await;
+        machine.succeeds(&run).await;
+        assert!(hit.came(), "{path}");
+    }
 }

@@ -9,6 +9,7 @@ mod starts;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Event as KubernetesEvent;
 use k8s_openapi::jiff::Timestamp;
@@ -22,6 +23,7 @@ use kakehi::local;
 use kakehi::local::Local;
 use kakehi::local::runner;
 use kakehi::local::runner::Runner;
+use kakehi::manners::Manners;
 use kakehi::ops;
 use kakehi::ops::Accepted;
 use kakehi::plan;
@@ -43,12 +45,16 @@ use crate::support::cluster::Place;
 use crate::support::eventually;
 use crate::support::wire::Wire;
 
+const MANNERS: Manners = Manners { silence: DEADLINE, pause: Duration::from_millis(50) };
+
 /// A machine that runs Jobs.
 pub(crate) struct House {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     /// Between our controllers and the API server.
     pub(crate) wire: Wire,
+    /// How our controllers ask. The faults of a scenario ask to be left alone all the time, so it is not obeyed for long.
+    pub(crate) manners: Manners,
     controllers: Option<(CancellationToken, JoinHandle<()>)>,
     _running: DropGuard,
     _directory: tempfile::TempDir,
@@ -91,6 +97,7 @@ impl House {
             client,
             namespace: "default".to_owned(),
             wire: Wire::default(),
+            manners: MANNERS,
             controllers: None,
             _running: shutdown.drop_guard(),
             _directory: directory,
@@ -118,6 +125,7 @@ impl House {
             client: place.client.clone(),
             namespace: place.namespace.clone(),
             wire: Wire::default(),
+            manners: MANNERS,
             controllers: None,
             _running: shutdown.drop_guard(),
             _directory: directory,
@@ -135,6 +143,7 @@ impl House {
             sink_url: "http://sink.example".to_owned(),
             // Other scenarios' controllers may work on the same API server.
             namespace: cluster::is_real().then(|| self.namespace.clone()),
+            manners: self.manners,
             ..Default::default()
         };
         let client = self.wire.over(&self.client);
