@@ -8,7 +8,7 @@
 //! | 0 | [`event`], [`spans`], [`manners`] | the event and its wire formats; no Kubernetes, no async, no clock. Spans that join traces; how a client asks |
 //! | 1 | [`api`], then [`filter`] on it | our Kubernetes objects; trigger filters |
 //! | 2 | [`plan`] | every decision as a plain function of (objects, now) |
-//! | 3 | [`ops`], [`feed`], then [`triggers`] | use cases on a `kube::Client`; following objects; the live trigger set |
+//! | 3 | [`ops`], [`auth`], [`feed`], then [`triggers`] | use cases on a `kube::Client`; who may do what; following objects; the live trigger set |
 //! | 4 | [`sink`], [`cloudrun`], [`controllers`], [`local`] | adapters to HTTP, to the API server, and a Kubernetes of our own |
 //! | 5 | [`app`], [`listen`], [`telemetry`], [`cli`] | composition |
 //!
@@ -16,6 +16,7 @@
 
 pub mod api;
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod cloudrun;
 pub mod controllers;

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("ops", 30),
     ("feed", 25),
     ("triggers", 30),
+    ("auth", 30),
     ("sink", 40),
     ("cloudrun", 40),
     ("controllers", 40),

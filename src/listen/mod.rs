@@ -1,4 +1,6 @@
-//! HTTP servers with limits and a graceful end. What they answer is the router's business.
+//! HTTP servers with limits and a graceful end, with TLS or without. What they answer is the router's business.
+
+mod tls;
 
 use std::convert::Infallible;
 use std::io;
@@ -11,10 +13,14 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+pub use tls::{Tls, TlsError};
 
 /// Time a client has to say its first byte. One that says nothing holds a connection for nothing.
 const FIRST_BYTE: Duration = Duration::from_secs(10);
@@ -39,6 +45,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Listener {
     inner: TcpListener,
     address: SocketAddr,
+    tls: Option<Tls>,
 }
 
 /// Binding failed.
@@ -55,7 +62,13 @@ impl Listener {
     pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
         let inner = TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
         let address = inner.local_addr().map_err(|source| BindError { address, source })?;
-        Ok(Self { inner, address })
+        Ok(Self { inner, address, tls: None })
+    }
+
+    /// The same behind TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Where it listens.
@@ -63,10 +76,19 @@ impl Listener {
         self.address
     }
 
+    /// Whether nobody in between can read what is sent to it.
+    pub fn is_private(&self) -> bool {
+        self.tls.is_some() || self.address.ip().is_loopback()
+    }
+
     /// Serves until `shutdown`, then accepts nothing more, lets requests in flight finish for at most `drain`, and
-    /// closes what is left. HTTP/1.1 and HTTP/2 without TLS, on one port.
+    /// closes what is left. HTTP/1.1 and HTTP/2 on one port.
     pub async fn serve(self, router: Router, shutdown: CancellationToken, drain: Duration) {
-        self.serve_within(Limits::default(), router, shutdown, drain).await;
+        let Some(tls) = self.tls.clone() else {
+            return self.serve_within(Limits::default(), router, shutdown, drain).await;
+        };
+        let until = shutdown.clone();
+        tokio::join!(self.serve_within(Limits::default(), router, shutdown, drain), tls.follow(until));
     }
 
     async fn serve_within(
@@ -80,6 +102,7 @@ impl Listener {
         let graceful = GracefulShutdown::new();
         let connections = tokio_util::task::TaskTracker::new();
         let abort = CancellationToken::new();
+        let acceptor = self.tls.as_ref().map(Tls::acceptor);
         loop {
             // Room first: what is not accepted yet costs nothing here.
             let next = async {
@@ -99,7 +122,7 @@ impl Listener {
                 }
             };
             let ends = Ends { shutdown: shutdown.clone(), watcher: graceful.watcher(), abort: abort.clone() };
-            let served = connection(stream, router.clone(), limits, ends);
+            let served = accepted_by(acceptor.clone(), stream, router.clone(), limits, ends);
             connections.spawn(async move {
                 served.await;
                 drop(permit);
@@ -136,23 +159,68 @@ impl Default for Limits {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, limits: Limits, ends: Ends) {
-    let Ends { shutdown, watcher, abort } = ends;
+async fn accepted_by(
+    acceptor: Option<TlsAcceptor>,
+    stream: TcpStream,
+    router: Router,
+    limits: Limits,
+    ends: Ends,
+) {
     // Without it small answers wait for the client's delayed acknowledgement.
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    // What is spoken shows in the first bytes, and hyper waits for them for ever.
-    let mut first = [0];
-    tokio::select! {
-        biased;
-        seen = tokio::time::timeout(limits.first_byte, stream.peek(&mut first)) => {
-            if !matches!(seen, Ok(Ok(1))) {
-                return;
+    match acceptor {
+        None => {
+            let begin = async {
+                let seen = stream.peek(&mut [0]).await?;
+                Ok((seen > 0).then_some(stream))
+            };
+            if let Some(stream) = begun(begin, limits, &ends).await {
+                connection(stream, router, limits, ends).await;
             }
         }
-        () = shutdown.cancelled() => return,
+        Some(acceptor) => {
+            let begin = async {
+                let mut stream = BufReader::new(acceptor.accept(stream).await?);
+                let is_over = stream.fill_buf().await?.is_empty();
+                Ok((!is_over).then_some(stream))
+            };
+            if let Some(stream) = begun(begin, limits, &ends).await {
+                connection(stream, router, limits, ends).await;
+            }
+        }
     }
+}
+
+/// A stream on which a client has said something. What is spoken shows in the first bytes, and hyper waits for them for
+/// ever.
+async fn begun<S>(
+    begin: impl Future<Output = io::Result<Option<S>>>,
+    limits: Limits,
+    ends: &Ends,
+) -> Option<S> {
+    tokio::select! {
+        biased;
+        begun = tokio::time::timeout(limits.first_byte, begin) => match begun {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a connection did not begin");
+                None
+            }
+            Err(_) => None,
+        },
+        () = ends.shutdown.cancelled() => None,
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    limits: Limits,
+    ends: Ends,
+) {
+    let Ends { shutdown: _, watcher, abort } = ends;
     let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let router = router.clone();
         async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
