@@ -111,6 +111,9 @@ pub struct Address {
     pub name: Option<String>,
     /// The URL to POST events to.
     pub url: String,
+    /// For whom a sender's token must be, where senders have to say who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
 }
 
 /// Names an Execution.

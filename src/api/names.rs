@@ -24,6 +24,16 @@ pub const ANNOTATION_TRACESTATE: &str = "run.kakehi.dev/tracestate";
 /// must fit the 63 characters of a label value.
 pub const MAX_JOB_NAME: usize = 46;
 
+/// For whom a token must be that an event is sent to that Job with: the form that Knative gives to all audiences.
+pub fn job_audience(namespace: &str, job: &str) -> String {
+    format!("{GROUP}/job/{namespace}/{job}").to_lowercase()
+}
+
+/// The same for events to the Triggers of a namespace.
+pub fn namespace_audience(namespace: &str) -> String {
+    format!("{GROUP}/namespace/{namespace}").to_lowercase()
+}
+
 /// The namespace of `POST /` and of commands without `-n`.
 pub const DEFAULT_NAMESPACE: &str = "default";
 

@@ -15,6 +15,7 @@ use super::{Clock, ROLL_UP};
 use crate::api::{Execution, Job, JobStatus, Trigger};
 use crate::ops;
 use crate::plan;
+use crate::plan::Entrance;
 
 /// What the controllers work with.
 pub(super) struct Context {
@@ -22,12 +23,15 @@ pub(super) struct Context {
     pub(super) world: Arc<World>,
     /// Where events can be sent.
     pub(super) sink_url: String,
+    /// Whether senders have to say who they are there.
+    pub(super) is_guarded: bool,
     pub(super) clock: Clock,
 }
 
 /// Sums up the runs of one Job and forgets those past its limits.
 pub(super) async fn reconcile(job: Arc<Job>, context: Arc<Context>) -> Result<Action, ops::Error> {
-    let Context { client, world, sink_url, clock } = context.as_ref();
+    let Context { client, world, sink_url, is_guarded, clock } = context.as_ref();
+    let entrance = Entrance { url: sink_url, is_guarded: *is_guarded };
     if job.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
@@ -39,7 +43,7 @@ pub(super) async fn reconcile(job: Arc<Job>, context: Arc<Context>) -> Result<Ac
     let now = clock();
     let uid = job.metadata.uid.as_deref().unwrap_or_default();
     let (status, retention) = world.history.lock().with_runs(uid, |runs| {
-        (plan::roll_up(&job, runs, Some(sink_url), now), plan::retention(&job, runs, now))
+        (plan::roll_up(&job, runs, Some(entrance), now), plan::retention(&job, runs, now))
     });
     if let Some(status) = status {
         sum_up(client, world, &job, &status).await?;
@@ -88,7 +92,7 @@ pub(super) async fn reconcile_trigger(
     trigger: Arc<Trigger>,
     context: Arc<Context>,
 ) -> Result<Action, ops::Error> {
-    let Context { client, world, sink_url: _, clock } = context.as_ref();
+    let Context { client, world, sink_url: _, is_guarded: _, clock } = context.as_ref();
     let (namespace, _) = key(&trigger.metadata);
     let job_exists = world.jobs.get(&ObjectRef::new(&trigger.spec.job.name).within(&namespace)).is_some();
     if let Some(status) = plan::trigger_status(&trigger, job_exists, clock()) {

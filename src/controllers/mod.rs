@@ -65,6 +65,8 @@ const COUNT_EVERY: u8 = 4;
 pub struct Options {
     /// Where events can be sent; a Job's address is this and its path.
     pub sink_url: String,
+    /// Whether senders have to say who they are there: a Job's address names the audience of their tokens then.
+    pub is_guarded: bool,
     /// The namespace whose objects are looked after; none for all of them.
     pub namespace: Option<String>,
     /// Where they count.
@@ -83,7 +85,7 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
 
 /// The same by another clock.
 pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: CancellationToken) {
-    let Options { sink_url, namespace, metrics, manners } = options;
+    let Options { sink_url, is_guarded, namespace, metrics, manners } = options;
     let client = manners.towards(&client);
     let (executions, execution_writer) = reflector::store();
     let (jobs, job_writer) = reflector::store();
@@ -95,7 +97,8 @@ pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: Ca
     let recorder = Recorder::new(client.clone(), reporter);
     let runs =
         Arc::new(executions::Context { client: client.clone(), world: world.clone(), recorder, clock });
-    let rest = Arc::new(jobs::Context { client: client.clone(), world: world.clone(), sink_url, clock });
+    let rest =
+        Arc::new(jobs::Context { client: client.clone(), world: world.clone(), sink_url, is_guarded, clock });
     let counted = |name| (name, metrics.clone());
     let runs_part = Part {
         trace: plan::trace,

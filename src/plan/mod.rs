@@ -47,7 +47,7 @@ pub use notice::Notice;
 pub use ownership::{is_leftover, owns, selector};
 pub use phase::{Phase, is_terminal, phase};
 pub use progress::MAX_FAILED_TASKS;
-pub use roll_up::{Retention, retention, roll_up};
+pub use roll_up::{Entrance, Retention, retention, roll_up};
 pub use run::{NAME_TAKEN, Observed, Plan, Tasks, Template, doubts_task_set, held_back, refused, run};
 pub use runs::{Brief, Runs};
 pub use start::DEFAULT_START_DEADLINE_SECONDS;

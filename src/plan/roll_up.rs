@@ -5,7 +5,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::runs::Runs;
 use crate::api::{
-    Address, CONDITION_READY, ExecutionReference, Job, JobStatus, NewCondition, Reason, Status, set_condition,
+    Address, CONDITION_READY, ExecutionReference, Job, JobStatus, NewCondition, Reason, Status, job_audience,
+    set_condition,
 };
 
 /// No run is forgotten before it is that old, whatever the limits say: it is also what tells a repeated event from a
@@ -16,8 +17,8 @@ const MAX_DELETIONS: usize = 100;
 
 /// The status of `job`, if it would say anything new.
 ///
-/// `sink_url` is where events can be sent, without the Job's path.
-pub fn roll_up(job: &Job, runs: &Runs, sink_url: Option<&str>, now: Timestamp) -> Option<JobStatus> {
+/// `sink` is where events can be sent.
+pub fn roll_up(job: &Job, runs: &Runs, sink: Option<Entrance<'_>>, now: Timestamp) -> Option<JobStatus> {
     let (waiting, running) = runs.waiting_and_running();
     let mut conditions = job.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
     let message = if job.spec.suspend { "suspended: events are accepted and queued" } else { "" };
@@ -31,7 +32,7 @@ pub fn roll_up(job: &Job, runs: &Runs, sink_url: Option<&str>, now: Timestamp) -
     let status = JobStatus {
         observed_generation: job.metadata.generation,
         conditions,
-        address: sink_url.map(|url| address(job, url)),
+        address: sink.map(|sink| address(job, sink)),
         execution_count: count(runs.len()),
         latest_created_execution: runs.latest().map(|(name, run)| ExecutionReference {
             name: name.to_owned(),
@@ -44,11 +45,22 @@ pub fn roll_up(job: &Job, runs: &Runs, sink_url: Option<&str>, now: Timestamp) -
     (job.status.as_ref() != Some(&status)).then_some(status)
 }
 
-fn address(job: &Job, sink_url: &str) -> Address {
+/// Where events can be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Entrance<'a> {
+    /// Its URL, without a Job's path.
+    pub url: &'a str,
+    /// Whether senders have to say who they are.
+    pub is_guarded: bool,
+}
+
+fn address(job: &Job, sink: Entrance<'_>) -> Address {
+    let Entrance { url: sink_url, is_guarded } = sink;
     let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
     let name = job.metadata.name.as_deref().unwrap_or_default();
     let url = format!("{}/namespaces/{namespace}/jobs/{name}", sink_url.trim_end_matches('/'));
-    Address { name: Some("http".to_owned()), url }
+    let audience = is_guarded.then(|| job_audience(namespace, name));
+    Address { name: Some("http".to_owned()), url, audience }
 }
 
 fn count(length: usize) -> i64 {
@@ -144,6 +156,10 @@ spec: {{{extra} template: {{spec: {{template: {{spec: {{containers: [{{image: i}
         retention.delete.iter().map(|(name, _)| name.as_str()).collect()
     }
 
+    fn unguarded(url: &str) -> Entrance<'_> {
+        Entrance { url, is_guarded: false }
+    }
+
     #[test]
     fn a_job_sums_up_its_runs() {
         let open = |phase| Brief { uid: String::new(), created: at(20), completed: None, phase };
@@ -153,7 +169,7 @@ spec: {{{extra} template: {{spec: {{template: {{spec: {{containers: [{{image: i}
             ("c".to_owned(), open(Phase::Queued)),
             ("d".to_owned(), open(Phase::Cancelling)),
         ]);
-        let status = roll_up(&job(""), &runs, Some("http://sink.example/"), at(30)).unwrap();
+        let status = roll_up(&job(""), &runs, Some(unguarded("http://sink.example/")), at(30)).unwrap();
         let wanted: Value = serde_saphyr::from_str(
             "
 observedGeneration: 4
@@ -169,7 +185,15 @@ queuedCount: 1
         assert_eq!(serde_json::to_value(&status).unwrap(), wanted);
         let mut settled = job("");
         settled.status = Some(status);
-        assert_eq!(roll_up(&settled, &runs, Some("http://sink.example"), at(99)), None, "nothing new");
+        assert_eq!(
+            roll_up(&settled, &runs, Some(unguarded("http://sink.example")), at(99)),
+            None,
+            "nothing new"
+        );
+        let guarded = Entrance { is_guarded: true, ..unguarded("http://sink.example") };
+        let status = roll_up(&settled, &runs, Some(guarded), at(99)).unwrap();
+        let audience = status.address.unwrap().audience;
+        assert_eq!(audience.as_deref(), Some("run.kakehi.dev/job/shop/resize"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::ALLOW;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::header::RETRY_AFTER;
+use axum::http::header::WWW_AUTHENTICATE;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use serde_json::json;
@@ -41,6 +42,10 @@ pub(super) enum Refusal {
     },
     /// A valid event that the Job cannot be run for.
     Unprocessable(String),
+    /// Nobody vouches for the sender.
+    Unauthenticated(String),
+    /// The sender may not send this here.
+    Forbidden(String),
     /// Nothing is there, or not yet: senders try again.
     NotFound(String),
     /// More than is taken at a time.
@@ -57,6 +62,8 @@ impl Refusal {
             Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Refusal::Forbidden(_) => StatusCode::FORBIDDEN,
             Refusal::NotFound(_) => StatusCode::NOT_FOUND,
             Refusal::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -68,6 +75,8 @@ impl Refusal {
             Refusal::Invalid(detail)
             | Refusal::Unsupported(detail)
             | Refusal::Unprocessable(detail)
+            | Refusal::Unauthenticated(detail)
+            | Refusal::Forbidden(detail)
             | Refusal::NotFound(detail)
             | Refusal::Overloaded(detail)
             | Refusal::Unavailable(detail) => detail.clone(),
@@ -98,10 +107,14 @@ impl IntoResponse for Refusal {
             Refusal::Overloaded(_) | Refusal::Unavailable(_) => {
                 headers.insert(RETRY_AFTER, RETRY_SECONDS);
             }
+            Refusal::Unauthenticated(_) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kakehi\""));
+            }
             Refusal::Invalid(_)
             | Refusal::Unsupported(_)
             | Refusal::TooLarge { .. }
             | Refusal::Unprocessable(_)
+            | Refusal::Forbidden(_)
             | Refusal::NotFound(_) => {}
         }
         response

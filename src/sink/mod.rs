@@ -12,11 +12,14 @@
 //! drop an event on 500, 408, 409 and 3xx; whatever may pass is therefore 404, 429 or 503, with `Retry-After` where
 //! they heed it, and the rest of 4xx is for what can never succeed.
 //!
+//! Where senders have to say who they are, whoever does not is answered 401, and who may not send 403: see `access`.
+//!
 //! Where one namespace is looked after alone, every other one is as if it did not exist: 404, which says so.
 //!
 //! Everything is bounded: requests at a time, bytes of bodies held, bytes and time of one body. What exceeds a bound
 //! is refused before it costs memory.
 
+mod access;
 mod answer;
 mod body;
 mod deliver;
@@ -40,6 +43,7 @@ use tokio_util::task::TaskTracker;
 
 use self::metrics::Metrics;
 use crate::api::DEFAULT_NAMESPACE;
+use crate::auth::Reviews;
 use crate::triggers::Triggers;
 
 /// The most that [`Options::max_event_bytes`] can be: what fits into an object with everything around it.
@@ -59,6 +63,8 @@ pub struct Options {
     pub max_buffered_bytes: usize,
     /// Time in which a body must arrive. Knative's own server allows as much.
     pub body_timeout: Duration,
+    /// Whether senders have to say who they are.
+    pub require_auth: bool,
 }
 
 impl Default for Options {
@@ -69,6 +75,7 @@ impl Default for Options {
             max_requests: 1024,
             max_buffered_bytes: 64 * 1024 * 1024,
             body_timeout: Duration::from_secs(10),
+            require_auth: false,
         }
     }
 }
@@ -88,6 +95,8 @@ struct Inner {
     /// Once cancelled, requests are refused and readiness is withdrawn; those in flight go on.
     shutdown: CancellationToken,
     metrics: Metrics,
+    /// Who senders are and what they may do; none where nobody asks.
+    reviews: Option<Reviews>,
     /// One permit per request.
     requests: Arc<Semaphore>,
     /// One permit per [`body::UNIT`] bytes held.
@@ -105,8 +114,19 @@ impl Sink {
         let memory = Arc::new(Semaphore::new(body::units(options.max_buffered_bytes)));
         let (leaving, leftovers) = (shutdown.child_token(), TaskTracker::new());
         let metrics = Metrics::default();
-        let inner =
-            Inner { client, triggers, options, leaving, shutdown, metrics, requests, memory, leftovers };
+        let reviews = options.require_auth.then(|| Reviews::new(client.clone()));
+        let inner = Inner {
+            client,
+            triggers,
+            options,
+            leaving,
+            shutdown,
+            metrics,
+            reviews,
+            requests,
+            memory,
+            leftovers,
+        };
         Self { inner: Arc::new(inner) }
     }
 

@@ -19,6 +19,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::Sink;
+use super::access::Ask;
 use super::answer::Refusal;
 use super::deliver::Delivery;
 use super::deliver::Run;
@@ -109,6 +110,10 @@ impl Sink {
             return Err(refusal);
         }
         if let Err(refusal) = self.looks_after(namespace) {
+            self.read_off(&parts.headers, body);
+            return Err(refusal);
+        }
+        if let Err(refusal) = self.admit(&parts.headers, &Ask::to_send(namespace, job)).await {
             self.read_off(&parts.headers, body);
             return Err(refusal);
         }

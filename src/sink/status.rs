@@ -18,6 +18,8 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::Sink;
+use super::access::Ask;
+use super::access::may_see;
 use super::answer::Refusal;
 use super::receive::unreadable;
 use crate::api::CONDITION_COMPLETED;
@@ -43,12 +45,16 @@ pub(super) async fn show(
     if !is_object_name(&namespace) || !is_object_name(&name) {
         return Err(unknown());
     }
+    let caller = sink.admit(request.headers(), &Ask::to_see(&namespace, &name)).await?;
     let api = Api::<Execution>::namespaced(sink.inner.client.clone(), &namespace);
     let found = api.get_opt(&name).await.map_err(|error| {
         tracing::warn!(namespace, execution = name, error = &error as &dyn std::error::Error, "cannot read");
         Refusal::Unavailable("the execution cannot be read now".to_owned())
     })?;
     let execution = found.ok_or_else(unknown)?;
+    if !may_see(caller.as_ref(), &namespace, &execution.spec.job.name) {
+        return Err(unknown());
+    }
     let mut response = Response::new(Body::from(summary(&execution).to_string()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,5 +1,6 @@
 //! The event receiver over a Kubernetes, with faults on demand between the two.
 
+mod access;
 mod answers;
 mod faults;
 mod limits;

@@ -1,0 +1,84 @@
+//! Who may send events, where senders have to say who they are: as Knative's OIDC has it.
+//!
+//! A token is for one audience: that of the Job that it is sent to, which the Job publishes in its address, or that of a
+//! namespace's Triggers. A token for one Job is worth nothing at another. Accounts of the same namespace may send, which is
+//! Knative's own rule where no policy says otherwise; and so may whoever Kubernetes lets create Executions there, because
+//! that is what an event does.
+//!
+//! All of this is known from the head of a request. Nothing is read of a body that nobody vouches for.
+
+use axum::http::HeaderMap;
+
+use super::Sink;
+use super::answer::Refusal;
+use crate::api;
+use crate::auth;
+use crate::auth::Caller;
+use crate::auth::Right;
+use crate::auth::Verb;
+
+/// What somebody asks for, and what it takes.
+pub(super) struct Ask<'a> {
+    pub(super) namespace: &'a str,
+    /// For whom his token may be.
+    audiences: Vec<String>,
+    /// What takes him there who is not of that namespace.
+    right: Right,
+}
+
+impl<'a> Ask<'a> {
+    /// To send an event to a Job, or to the Triggers of a namespace.
+    pub(super) fn to_send(namespace: &'a str, job: Option<&str>) -> Self {
+        let audience = match job {
+            Some(job) => api::job_audience(namespace, job),
+            None => api::namespace_audience(namespace),
+        };
+        Self { namespace, audiences: vec![audience], right: Right::to(Verb::Create, "executions", namespace) }
+    }
+
+    /// To see how a run is doing: for whoever may have started it.
+    pub(super) fn to_see(namespace: &'a str, execution: &str) -> Self {
+        let mut audiences = vec![api::namespace_audience(namespace)];
+        audiences.extend(job_of(execution).map(|job| api::job_audience(namespace, job)));
+        let right = Right::to(Verb::Get, "executions", namespace).named(execution);
+        Self { namespace, audiences, right }
+    }
+}
+
+/// The Job of a run that was named by us.
+fn job_of(execution: &str) -> Option<&str> {
+    execution.rsplit_once('-').map(|(job, _)| job)
+}
+
+/// Whether whoever has that token may see a run of that Job: with one for a Job, only its own.
+pub(super) fn may_see(caller: Option<&Caller>, namespace: &str, job: &str) -> bool {
+    let Some(identity) = caller.and_then(Caller::identity) else { return true };
+    let wanted = [api::namespace_audience(namespace), api::job_audience(namespace, job)];
+    identity.audiences.iter().any(|one| wanted.contains(one))
+}
+
+impl Sink {
+    /// Lets somebody in who may ask for that; everybody, and as nobody, where nobody has to say who he is.
+    pub(super) async fn admit(&self, headers: &HeaderMap, ask: &Ask<'_>) -> Result<Option<Caller>, Refusal> {
+        let Some(reviews) = &self.inner.reviews else { return Ok(None) };
+        let caller = reviews.identify(auth::bearer(headers)?, &ask.audiences).await?;
+        let home = format!("system:serviceaccount:{}:", ask.namespace);
+        let is_of_here = caller.identity().is_some_and(|identity| identity.user.starts_with(&home));
+        if !is_of_here {
+            reviews.check(&caller, std::slice::from_ref(&ask.right)).await?;
+        }
+        Ok(Some(caller))
+    }
+}
+
+impl From<auth::Error> for Refusal {
+    fn from(error: auth::Error) -> Self {
+        use auth::Error;
+        match &error {
+            Error::Missing | Error::Unauthenticated => Refusal::Unauthenticated(error.to_string()),
+            Error::Forbidden(words) => Refusal::Forbidden(words.clone()),
+            // What an event is sent again for: nobody may lose one because we could not ask.
+            Error::Unavailable(_) => Refusal::Unavailable(error.to_string()),
+        }
+    }
+}
