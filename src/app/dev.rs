@@ -9,6 +9,7 @@ use std::time::Duration;
 use kube::Client;
 
 use super::Error;
+use super::access::{self, Access, TlsFiles};
 use super::stage::Stage;
 use crate::api;
 use crate::cloudrun::CloudRun;
@@ -36,6 +37,10 @@ pub struct DevOptions {
     pub sink: SocketAddr,
     /// Where clients of Cloud Run find theirs; port 0 takes a free one.
     pub cloud_run: SocketAddr,
+    /// Who is let in there.
+    pub access: Access,
+    /// The certificate of that port; none for one without TLS.
+    pub tls: Option<TlsFiles>,
     /// Pods that run at the same time.
     pub max_pods: usize,
     /// Bytes that one event may have.
@@ -71,12 +76,22 @@ impl std::fmt::Debug for Dev {
 impl Dev {
     /// Binds the ports, opens the state and starts every part. Must be called inside a runtime.
     pub async fn start(options: DevOptions) -> Result<Self, Error> {
-        let DevOptions { directory, durable, api, sink, cloud_run, max_pods, max_event_bytes, inherited } =
-            options;
+        let DevOptions {
+            directory,
+            durable,
+            api,
+            sink,
+            cloud_run,
+            access,
+            tls,
+            max_pods,
+            max_event_bytes,
+            inherited,
+        } = options;
         // Ports first: a second `dev` fails here, before it touches the state of the first.
         let api = bind(API, api).await?;
         let sink = bind(SINK, sink).await?;
-        let cloud_run = bind(CLOUD_RUN, cloud_run).await?;
+        let cloud_run = bind(CLOUD_RUN, cloud_run).await?.with_tls(access::tls(tls).await?);
         let local = local::Local::open(local::Options {
             directory,
             durable,
@@ -86,6 +101,7 @@ impl Dev {
         })
         .map_err(Error::Local)?;
         let client = local.client();
+        let gate = access.gate(&client).await?;
         let mut stages = STAGES.map(Stage::new);
         let triggers = Triggers::new(client.clone());
         let receiver = sink::Sink::new(
@@ -104,7 +120,7 @@ impl Dev {
         stages[API].spawn_endless(api.serve(local.router(), until, DRAIN));
         let until = stages[LOCAL].token();
         stages[LOCAL].spawn(local.run(until));
-        let runs = CloudRun::new(client.clone());
+        let runs = CloudRun::new(client.clone(), gate);
         let until = stages[CONTROLLERS].token();
         stages[CONTROLLERS].spawn_endless(controllers::run(client, controlling, until.clone()));
         stages[CONTROLLERS].spawn_endless(async move { triggers.run(until).await });

@@ -3,6 +3,7 @@
 //! [`Dev`] is everything on one machine, [`Serve`] what runs in a cluster. A part is a [`stage::Stage`]: tasks that are
 //! watched while they should run and joined once they should not.
 
+mod access;
 mod admin;
 mod dev;
 mod leader;
@@ -12,9 +13,11 @@ mod stage;
 
 use std::time::Duration;
 
-use crate::listen::BindError;
+use crate::auth::TokenFileError;
+use crate::listen::{BindError, TlsError};
 use crate::local;
 
+pub use access::{Access, TlsFiles};
 pub use dev::{Dev, DevOptions};
 pub use leader::{LeaseOptions, Timing};
 pub use serve::{ApiRole, Clients, ControllerRole, Serve, ServeOptions, SinkRole};
@@ -31,6 +34,12 @@ pub enum Error {
         #[source]
         source: BindError,
     },
+    /// There is no token to compare with.
+    #[error("nobody could be let in")]
+    Token(#[source] TokenFileError),
+    /// There is no certificate to show.
+    #[error("cannot serve TLS")]
+    Tls(#[source] TlsError),
     /// The local Kubernetes did not open.
     #[error("cannot open the local Kubernetes")]
     Local(#[source] local::Error),

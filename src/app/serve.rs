@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use prometheus_client::metrics::info::Info;
 
 use super::Error;
+use super::access::{self, Access, TlsFiles};
 use super::admin::{Admin, Probe};
 use super::leader::{self, Election, LeaseOptions};
 use super::preflight::{self, Waiting};
@@ -66,6 +67,10 @@ pub struct ApiRole {
     pub address: SocketAddr,
     /// The namespace that there are rights in; none for all of them.
     pub namespace: Option<String>,
+    /// Who is let in.
+    pub access: Access,
+    /// Its certificate; none for a port without TLS.
+    pub tls: Option<TlsFiles>,
 }
 
 /// The controllers.
@@ -204,10 +209,14 @@ impl Serve {
     }
 
     async fn start_api(&mut self, client: &Client, role: ApiRole, admin: &mut Admin) -> Result<(), Error> {
-        let ApiRole { address, namespace } = role;
-        let port = bind("the API of Cloud Run", address).await?;
+        let ApiRole { address, namespace, access, tls } = role;
+        let (gate, tls) = (access.gate(client).await?, access::tls(tls).await?);
+        let port = bind("the API of Cloud Run", address).await?.with_tls(tls);
+        if !port.is_private() && !gate.is_open() {
+            tracing::warn!("the API of Cloud Run is served without TLS: tokens are readable on their way");
+        }
         self.api_address = Some(port.address());
-        let mut api = CloudRun::new(client.clone());
+        let mut api = CloudRun::new(client.clone(), gate);
         if let Some(namespace) = &namespace {
             api = api.within(namespace);
         }

@@ -4,6 +4,7 @@
 //! prints through [`output`]; it decides nothing about runs. The environment is read here and nowhere else, through
 //! the flags that it stands in for. How a command can end is [`Error`]; [`Exit`] lists the codes.
 
+mod access;
 mod apply;
 mod cancel;
 mod connect;

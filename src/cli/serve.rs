@@ -11,6 +11,7 @@ use clap::value_parser;
 use kube::{Client, Config};
 use uuid::Uuid;
 
+use super::access::AccessFlags;
 use super::connect::{Configured, parse_url};
 use super::{Error, Exit, Global, Interruptions, connect};
 use crate::api::DEFAULT_NAMESPACE;
@@ -51,12 +52,17 @@ pub(crate) struct Args {
     /// Turn executions into jobs and report on them
     #[arg(long)]
     controller: bool,
-    /// Answer Google's clients of Cloud Run. Callers are not authenticated (yet): on a loopback address only
+    /// Answer Google's clients of Cloud Run; Kubernetes says who may do what
     #[arg(long)]
     api: bool,
     /// Where the API of Cloud Run is
     #[arg(long, value_name = "ADDRESS", env = "KAKEHI_API_ADDRESS", default_value = "127.0.0.1:8422", value_parser = address)]
     api_address: SocketAddr,
+    /// For whom tokens must be that are sent to the API of Cloud Run; may be repeated [default: for the API server]
+    #[arg(long, value_name = "NAME", conflicts_with = "token_file")]
+    audience: Vec<String>,
+    #[command(flatten)]
+    access: AccessFlags,
     /// Where events are received; a port alone is one on every address of this machine
     #[arg(long, value_name = "ADDRESS", env = "KAKEHI_SINK_ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
     sink_address: SocketAddr,
@@ -76,6 +82,9 @@ pub(crate) struct Args {
     /// Largest event, in bytes
     #[arg(long, value_name = "BYTES", env = "KAKEHI_MAX_EVENT_BYTES", default_value_t = 512 * 1024, value_parser = value_parser!(u64).range(1..=sink::MAX_EVENT_BYTES as u64))]
     max_event_bytes: u64,
+    /// Take events only from senders with a token for the job, and let jobs publish for whom it must be; both roles need this
+    #[arg(long)]
+    require_auth: bool,
     /// Lease that decides which controller works
     #[arg(long, value_name = "NAME", env = "KAKEHI_LEASE_NAME", default_value = "kakehi-controller")]
     lease_name: String,
@@ -140,6 +149,7 @@ impl Args {
             options: sink::Options {
                 default_namespace: of_root.map_or(DEFAULT_NAMESPACE, String::as_str).to_owned(),
                 max_event_bytes: usize::try_from(self.max_event_bytes).unwrap_or(usize::MAX),
+                require_auth: self.require_auth,
                 ..sink::Options::default()
             },
             namespace: watched.cloned(),
@@ -147,6 +157,7 @@ impl Args {
         let controller = (self.controller || self.both()).then(|| ControllerRole {
             options: controllers::Options {
                 sink_url: sink_url.trim_end_matches('/').to_owned(),
+                is_guarded: self.require_auth,
                 namespace: watched.cloned(),
                 ..controllers::Options::default()
             },
@@ -161,13 +172,12 @@ impl Args {
                 timing: Timing::default(),
             },
         });
-        if self.api && !self.api_address.ip().is_loopback() {
-            return Err(Error::usage(format!(
-                "--api-address {}: callers are not authenticated, so it must be a loopback address",
-                self.api_address
-            )));
-        }
-        let api = self.api.then(|| ApiRole { address: self.api_address, namespace: watched.cloned() });
+        let api = self.api.then(|| ApiRole {
+            address: self.api_address,
+            namespace: watched.cloned(),
+            access: self.access.in_cluster(&self.audience),
+            tls: self.access.tls(),
+        });
         Ok(ServeOptions {
             sink,
             controller,
@@ -242,6 +252,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::app::Access;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -317,9 +328,15 @@ mod tests {
     #[test]
     fn the_api_is_there_when_it_is_named_and_not_for_everybody() {
         let address = |line: &str| Ok::<_, Error>(options(line)?.api.map(|role| role.address.to_string()));
+        let access = |line: &str| options(line).unwrap().api.unwrap().access;
         assert_eq!(address("").unwrap(), None);
         assert_eq!(address("--api --sink").unwrap().as_deref(), Some("127.0.0.1:8422"));
-        assert!(matches!(address("--api --api-address 8422"), Err(Error::Usage(_))));
+        assert_eq!(address("--api --api-address 8422").unwrap().as_deref(), Some("0.0.0.0:8422"));
+        assert_eq!(access("--api"), Access::Reviews(Vec::new()));
+        let audiences = "--api --audience kakehi --audience https://kakehi.example";
+        let named = ["kakehi", "https://kakehi.example"].map(str::to_owned).to_vec();
+        assert_eq!(access(audiences), Access::Reviews(named));
+        assert_eq!(access("--api --insecure-without-authentication"), Access::Open);
     }
 
     #[test]

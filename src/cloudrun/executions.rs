@@ -22,6 +22,7 @@ impl CloudRun {
         &self,
         request: v2::GetExecutionRequest,
     ) -> Result<v2::Execution, Fault> {
+        self.admit(&request).await?;
         let v2::GetExecutionRequest { name } = request;
         let name = ExecutionName::parse("name", &name)?;
         let execution = self.execution(&name).await?;
@@ -32,6 +33,7 @@ impl CloudRun {
         &self,
         request: v2::ListExecutionsRequest,
     ) -> Result<v2::ListExecutionsResponse, Fault> {
+        self.admit(&request).await?;
         // What is deleted is gone: there is nothing more to show.
         let v2::ListExecutionsRequest { parent, page_size, page_token, show_deleted: _ } = request;
         let jobs = Jobs::parse("parent", &parent)?;
@@ -56,6 +58,7 @@ impl CloudRun {
         &self,
         request: v2::CancelExecutionRequest,
     ) -> Result<Operation, Fault> {
+        self.admit(&request).await?;
         let v2::CancelExecutionRequest { name, validate_only, etag } = request;
         let name = ExecutionName::parse("name", &name)?;
         self.cancel(&name, &etag, Mode::validate_only(validate_only)).await
@@ -88,6 +91,7 @@ impl CloudRun {
         &self,
         request: v2::DeleteExecutionRequest,
     ) -> Result<Operation, Fault> {
+        self.admit(&request).await?;
         let v2::DeleteExecutionRequest { name, validate_only, etag } = request;
         let name = ExecutionName::parse("name", &name)?;
         let mode = Mode::validate_only(validate_only);

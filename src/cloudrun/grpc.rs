@@ -68,10 +68,12 @@ macro_rules! service {
         #[tonic::async_trait]
         impl $service for CloudRun {
             $(async fn $method(&self, request: Request<$request>) -> Answer<$answer> {
-                in_time(PATIENCE, CloudRun::$method(self, request.into_inner())).await
+                let api = self.on_behalf_of(request.extensions());
+                in_time(PATIENCE, CloudRun::$method(&api, request.into_inner())).await
             })*
             $($(async fn $slow(&self, request: Request<$asked>) -> Answer<$end> {
-                in_time(MAX_WAIT + PATIENCE, CloudRun::$slow(self, request.into_inner())).await
+                let api = self.on_behalf_of(request.extensions());
+                in_time(MAX_WAIT + PATIENCE, CloudRun::$slow(&api, request.into_inner())).await
             })*)?
             $($(async fn $missing(&self, _: Request<$unread>) -> Answer<$nothing> {
                 Err(Status::unimplemented($why))

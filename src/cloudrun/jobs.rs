@@ -21,6 +21,7 @@ pub(super) const TRIES: usize = 5;
 
 impl CloudRun {
     pub(super) async fn create_job(&self, request: v2::CreateJobRequest) -> Result<Operation, Fault> {
+        self.admit(&request).await?;
         let v2::CreateJobRequest { parent, job, job_id, validate_only } = request;
         let place = Place::parse("parent", &parent)?;
         let name = place.job(checked(&job_id)?);
@@ -29,11 +30,13 @@ impl CloudRun {
 
     async fn create(&self, message: v2::Job, name: &JobName, mode: Mode) -> Result<Operation, Fault> {
         let wanted = read_job(message, name, None).map_err(|fault| within("job", fault))?;
+        self.allow_account(&wanted).await?;
         let created = ops::create(&self.client, &wanted, mode).await?;
         Ok(self.job_operation(Verb::CreateJob, &created, &name.place, mode))
     }
 
     pub(super) async fn get_job(&self, request: v2::GetJobRequest) -> Result<v2::Job, Fault> {
+        self.admit(&request).await?;
         let v2::GetJobRequest { name } = request;
         let name = JobName::parse("name", &name)?;
         let job = self.job(&name).await?;
@@ -44,6 +47,7 @@ impl CloudRun {
         &self,
         request: v2::ListJobsRequest,
     ) -> Result<v2::ListJobsResponse, Fault> {
+        self.admit(&request).await?;
         // What is deleted is gone: there is nothing more to show.
         let v2::ListJobsRequest { parent, page_size, page_token, show_deleted: _ } = request;
         let place = Place::parse("parent", &parent)?;
@@ -55,6 +59,7 @@ impl CloudRun {
     }
 
     pub(super) async fn update_job(&self, request: v2::UpdateJobRequest) -> Result<Operation, Fault> {
+        self.admit(&request).await?;
         let v2::UpdateJobRequest { job, validate_only, allow_missing } = request;
         let Some(message) = job else { return Err(Fault::invalid_field("job", "is needed")) };
         let name = JobName::parse("job.name", &message.name)?;
@@ -77,11 +82,13 @@ impl CloudRun {
         let old = self.live_job(name).await?;
         check_etag(&message.etag, &convert::etag(&old.metadata), "job", &name.job)?;
         let wanted = read_job(message.clone(), name, Some(&old)).map_err(|fault| within("job", fault))?;
+        self.allow_account(&wanted).await?;
         let updated = ops::replace(&self.client, &wanted, mode).await?;
         Ok(self.job_operation(Verb::UpdateJob, &updated, &name.place, mode))
     }
 
     pub(super) async fn delete_job(&self, request: v2::DeleteJobRequest) -> Result<Operation, Fault> {
+        self.admit(&request).await?;
         let v2::DeleteJobRequest { name, validate_only, etag } = request;
         let name = JobName::parse("name", &name)?;
         let mode = Mode::validate_only(validate_only);
@@ -109,6 +116,7 @@ impl CloudRun {
     }
 
     pub(super) async fn run_job(&self, request: v2::RunJobRequest) -> Result<Operation, Fault> {
+        self.admit(&request).await?;
         let v2::RunJobRequest { name, validate_only, etag, overrides } = request;
         let name = JobName::parse("name", &name)?;
         let overrides = overrides.map(read_overrides).transpose()?;

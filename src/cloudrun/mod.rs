@@ -7,6 +7,7 @@
 //! | `jobs`, `executions`, `tasks`, `operations` | the methods of the services, message in and message out, whatever the transport |
 //! | `cache` | the copy of Jobs and Executions that polling clients are answered from |
 //! | `paging` | lists in pages |
+//! | `access` | who may ask for what |
 //! | `fault`, `status` | why a request is refused; the same in gRPC |
 //! | `grpc` | the services on the wire; their traits are made by `build.rs` |
 //! | `rest` | what all of the REST APIs have in common |
@@ -24,6 +25,7 @@
 //! - A version of a secret is a key of the Secret; a service account is the part of its address before the `@`.
 //! - An etag follows the spec, so that a run that is counted comes between nobody's read and write.
 
+mod access;
 mod cache;
 mod convert;
 mod executions;
@@ -42,6 +44,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, Resource};
@@ -49,6 +52,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Execution, Job};
+use crate::auth::{Caller, Gate};
 use crate::feed;
 use crate::ops;
 use crate::ops::scoped;
@@ -73,6 +77,9 @@ pub struct CloudRun {
     namespace: Option<Arc<str>>,
     cache: Arc<Cache>,
     clock: fn() -> Timestamp,
+    gate: Gate,
+    /// Whose request this is answered for; nobody's, where none was let in yet.
+    caller: Option<Caller>,
 }
 
 impl Debug for CloudRun {
@@ -82,9 +89,11 @@ impl Debug for CloudRun {
 }
 
 impl CloudRun {
-    /// The API over that client. It answers right away, and quickly once [`CloudRun::run`] runs.
-    pub fn new(client: Client) -> Self {
-        Self { client, namespace: None, cache: Arc::default(), clock: Timestamp::now }
+    /// The API over that client, for whom the gate lets in. It answers right away, and quickly once [`CloudRun::run`]
+    /// runs.
+    pub fn new(client: Client, gate: Gate) -> Self {
+        let clock = Timestamp::now;
+        Self { client, namespace: None, cache: Arc::default(), clock, gate, caller: None }
     }
 
     /// The same where there are rights in one namespace alone. What is asked of another the API server refuses.
@@ -114,7 +123,8 @@ impl CloudRun {
 
     /// The routes: gRPC on HTTP/2, REST on either.
     pub fn router(&self) -> Router {
-        grpc::router(self).merge(v1::router(self))
+        let authenticate = middleware::from_fn_with_state(self.clone(), access::authenticate);
+        grpc::router(self).merge(v1::router(self)).layer(authenticate)
     }
 
     /// A Job for a reader.

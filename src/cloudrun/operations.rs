@@ -11,6 +11,7 @@ use prost_types::Any;
 use tokio::time::{Instant, timeout_at};
 use tonic::Code;
 
+use super::access::Ask;
 use super::convert::{self, is_observed};
 use super::fault::Fault;
 use super::messages::longrunning::operation::Result as Outcome;
@@ -155,6 +156,7 @@ impl Handle {
 
 impl CloudRun {
     pub(super) async fn get_operation(&self, request: GetOperationRequest) -> Result<Operation, Fault> {
+        self.admit(&request).await?;
         let GetOperationRequest { name } = request;
         let name = OperationName::parse("name", &name)?;
         let handle = handle(&name)?;
@@ -166,6 +168,7 @@ impl CloudRun {
         &self,
         request: ListOperationsRequest,
     ) -> Result<ListOperationsResponse, Fault> {
+        self.admit(&request).await?;
         let ListOperationsRequest { name, filter, page_size, page_token, return_partial_success: _ } =
             request;
         // Clients say the collection or what it is in.
@@ -183,6 +186,7 @@ impl CloudRun {
 
     /// Answers when the operation is done, or as it is when the time is over.
     pub(super) async fn wait_operation(&self, request: WaitOperationRequest) -> Result<Operation, Fault> {
+        let needs = request.needs()?;
         let WaitOperationRequest { name, timeout } = request;
         let name = OperationName::parse("name", &name)?;
         let handle = handle(&name)?;
@@ -191,6 +195,8 @@ impl CloudRun {
         // Before the first look, so that nothing happens between the two.
         let (mut jobs, mut executions) = (self.cache.jobs.changes(), self.cache.executions.changes());
         loop {
+            // Again and again: a right may be taken away while somebody waits.
+            self.allow(&needs).await?;
             let found = self.operation(&handle, &name.place).await?;
             let changed = async {
                 let change = if handle.execution.is_none() { jobs.changed() } else { executions.changed() };
@@ -205,6 +211,7 @@ impl CloudRun {
 
     /// There is nothing to forget: the objects tell.
     pub(super) async fn delete_operation(&self, request: DeleteOperationRequest) -> Result<Empty, Fault> {
+        self.admit(&request).await?;
         let DeleteOperationRequest { name } = request;
         let name = OperationName::parse("name", &name)?;
         self.operation(&handle(&name)?, &name.place).await.map(drop)
@@ -212,6 +219,7 @@ impl CloudRun {
 
     /// Stops a run. Everything else that can be asked for is done before anybody could stop it.
     pub(super) async fn cancel_operation(&self, request: CancelOperationRequest) -> Result<Empty, Fault> {
+        self.admit(&request).await?;
         let CancelOperationRequest { name } = request;
         let name = OperationName::parse("name", &name)?;
         let handle = handle(&name)?;

@@ -15,6 +15,7 @@ use crate::plan::{self, Task};
 
 impl CloudRun {
     pub(super) async fn get_task(&self, request: v2::GetTaskRequest) -> Result<v2::Task, Fault> {
+        self.admit(&request).await?;
         let v2::GetTaskRequest { name } = request;
         let name = TaskName::parse("name", &name)?;
         let execution = self.live_execution(&name.execution).await?;
@@ -29,6 +30,7 @@ impl CloudRun {
         &self,
         request: v2::ListTasksRequest,
     ) -> Result<v2::ListTasksResponse, Fault> {
+        self.admit(&request).await?;
         // What is deleted is gone: there is nothing more to show.
         let v2::ListTasksRequest { parent, page_size, page_token, show_deleted: _ } = request;
         let parent = Executions::parse("parent", &parent)?;

@@ -16,6 +16,7 @@ use kube::Client;
 use serde_json::json;
 
 use self::place::Temporary;
+use super::access::AccessFlags;
 use super::apply::apply_all;
 use super::manifests::{self, Manifest};
 use super::output::{FAINT, GOOD, Output, STRONG, duration, paint};
@@ -58,6 +59,8 @@ pub(crate) struct Args {
     /// Address of the API of Cloud Run, for Google's clients
     #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_CLOUD_RUN_ADDRESS, value_parser = address)]
     cloud_run: SocketAddr,
+    #[command(flatten)]
+    access: AccessFlags,
     #[command(flatten)]
     limits: Limits,
     /// How to tell what happens
@@ -102,6 +105,8 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
     let begun = Instant::now();
     // A mistake in a manifest shows before anything is started.
     let manifests = manifests::read(&args.filename)?;
+    let (access, tls) = (args.access.on_machine(args.api, args.cloud_run)?, args.access.tls());
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let (directory, temporary) = directory(args)?;
     let options = DevOptions {
         directory: directory.clone(),
@@ -109,6 +114,8 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         api: args.api,
         sink: args.sink,
         cloud_run: args.cloud_run,
+        access,
+        tls,
         max_pods: args.limits.max_pods.into(),
         max_event_bytes: usize::try_from(args.limits.max_event_bytes).unwrap_or(usize::MAX),
         inherited: place::inherited(),
@@ -118,7 +125,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         client: dev.client(),
         api: dev.api_address(),
         sink: dev.sink_address(),
-        cloud_run: dev.cloud_run_address(),
+        cloud_run: format!("{scheme}://{}", dev.cloud_run_address()),
         kubeconfig: place::write_kubeconfig(&directory, dev.api_address(), dev.sink_address())?,
         directory,
         manifests,
@@ -147,7 +154,7 @@ struct Place {
     client: Client,
     api: SocketAddr,
     sink: SocketAddr,
-    cloud_run: SocketAddr,
+    cloud_run: String,
     kubeconfig: PathBuf,
     directory: PathBuf,
     manifests: Vec<Manifest>,
@@ -204,7 +211,7 @@ impl Place {
             "kakehi list jobs\n  kakehi send --type TYPE --data '{}'"
         };
         format!(
-            "{title} after {took}\n\n  {events}     http://{sink}\n  {api_word}  http://{api}\n  {runs_word}  http://{cloud_run}\n  {state_word}  {state}\n\n{try_word}\n  export KUBECONFIG={kubeconfig}\n  {next}\n  kubectl get rj,rx,rt\n\n{footer}\n\n",
+            "{title} after {took}\n\n  {events}     http://{sink}\n  {api_word}  http://{api}\n  {runs_word}  {cloud_run}\n  {state_word}  {state}\n\n{try_word}\n  export KUBECONFIG={kubeconfig}\n  {next}\n  kubectl get rj,rx,rt\n\n{footer}\n\n",
             title = paint(GOOD, "kakehi is ready"),
             took = duration(begun.elapsed()),
             events = paint(STRONG, "events"),
@@ -224,7 +231,7 @@ impl Place {
             "type": "ready",
             "api": format!("http://{api}"),
             "sink": format!("http://{sink}"),
-            "cloudRun": format!("http://{cloud_run}"),
+            "cloudRun": cloud_run,
             "kubeconfig": kubeconfig,
             "directory": directory,
             "memory": memory,

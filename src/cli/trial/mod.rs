@@ -26,7 +26,7 @@ use super::sink::{Address, Delivered, Mode, Sink};
 use super::time::patience;
 use super::{Error, Exit, Global, describe, interrupted, rows, story};
 use crate::api::{CONDITION_READY, Condition, EventRecord, Execution, Trigger, TriggerSpec, condition};
-use crate::app::{Dev, DevOptions};
+use crate::app::{Access, Dev, DevOptions};
 use crate::event::Event;
 use crate::ops;
 use crate::plan::{Attempt, is_terminal};
@@ -82,6 +82,8 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         api: free,
         sink: free,
         cloud_run: free,
+        access: Access::Open,
+        tls: None,
         max_pods: args.limits.max_pods.into(),
         max_event_bytes: usize::try_from(args.limits.max_event_bytes).unwrap_or(usize::MAX),
         inherited: inherited(),

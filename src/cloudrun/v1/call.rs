@@ -5,7 +5,10 @@
 
 use http::Method;
 
+use crate::auth::{Right, Verb};
+use crate::cloudrun::access::{EXECUTIONS, JOBS, of_job, of_place, of_run, of_run_named};
 use crate::cloudrun::fault::Fault;
+use crate::cloudrun::names::Place;
 use crate::triggers::is_object_name;
 
 /// A request on the objects of a namespace.
@@ -49,6 +52,22 @@ impl Call {
             _ => return Err(Fault::no_such_route(method, path)),
         };
         Ok(call)
+    }
+
+    /// The rights that it takes. What is in its body may take more.
+    pub(super) fn needs(&self, place: &Place) -> Vec<Right> {
+        match self {
+            Call::ListJobs => of_place(Verb::List, JOBS, place),
+            Call::CreateJob => of_place(Verb::Create, JOBS, place),
+            Call::GetJob(name) => of_job(Verb::Get, &place.job(name)),
+            Call::ReplaceJob(name) => of_job(Verb::Update, &place.job(name)),
+            Call::DeleteJob(name) => of_job(Verb::Delete, &place.job(name)),
+            Call::RunJob(name) => of_run(&place.job(name), false),
+            Call::GetExecution(name) => of_run_named(Verb::Get, place, name),
+            Call::CancelExecution(name) => of_run_named(Verb::Patch, place, name),
+            Call::DeleteExecution(name) => of_run_named(Verb::Delete, place, name),
+            Call::ListExecutions => of_place(Verb::List, EXECUTIONS, place),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::shape::{API_VERSION, Job, List, ListMetadata, RunRequest};
 use super::{Listing, read, shape, show};
 use crate::api;
 use crate::cloudrun::CloudRun;
+use crate::cloudrun::access::of_run;
 use crate::cloudrun::fault::Fault;
 use crate::cloudrun::jobs::{TRIES, checked};
 use crate::cloudrun::messages::v2;
@@ -49,6 +50,7 @@ impl CloudRun {
         }
         let wanted = read::job(message, &place.project, checked(&name)?, None)?;
         let mode = Mode::validate_only(dry_run);
+        self.allow_account(&wanted).await?;
         let made = ops::create(&self.client, &wanted, mode).await?;
         self.kept(&made, place, mode)
     }
@@ -84,6 +86,7 @@ impl CloudRun {
             return Err(Fault::stale("job", name));
         }
         let wanted = read::job(message, &place.project, name, Some(&old))?;
+        self.allow_account(&wanted).await?;
         let made = ops::replace(&self.client, &wanted, mode).await?;
         self.kept(&made, place, mode)
     }
@@ -110,7 +113,10 @@ impl CloudRun {
         nonce: Option<&str>,
     ) -> Result<shape::Execution, Fault> {
         let overrides = read::overrides(message)?;
-        let job = self.live_job(&place.job(name)).await?;
+        let name = place.job(name);
+        let changes = overrides.as_ref().is_some_and(|overrides| *overrides != api::Overrides::default());
+        self.allow(&of_run(&name, changes)).await?;
+        let job = self.live_job(&name).await?;
         let begun = ops::run_with(&self.client, &job, nonce, overrides.as_ref(), Mode::Commit).await?;
         self.cache.executions.put(&begun);
         Ok(show::execution(&begun, &place.location))

@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use super::LOCATION;
 use super::filter::Filter;
 use crate::api::Execution;
 use crate::cloudrun::CloudRun;
+use crate::cloudrun::access::of_logs;
 use crate::cloudrun::fault::Fault;
 use crate::cloudrun::names::Place;
 use crate::cloudrun::paging::{newest_first, position};
@@ -53,7 +53,7 @@ struct Entry {
     value: Value,
 }
 
-pub(super) async fn entries(State(api): State<CloudRun>, sent: Result<Bytes, BytesRejection>) -> Response {
+pub(super) async fn entries(api: CloudRun, sent: Result<Bytes, BytesRejection>) -> Response {
     answer(match body(sent) {
         Ok(asked) => api.entries(asked).await,
         Err(fault) => Err(fault),
@@ -67,6 +67,7 @@ impl CloudRun {
             return Err(Fault::invalid_field("resourceNames", "must name one project"));
         };
         let place = Place::parse("resourceNames", &format!("{project}/locations/{LOCATION}"))?;
+        self.allow(&of_logs(&place)).await?;
         let filter = Filter::parse(&filter)?;
         let size = usize::try_from(page_size).ok().filter(|size| *size > 0).unwrap_or(USUAL_LINES);
         let size = size.min(MOST_LINES);

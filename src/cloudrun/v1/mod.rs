@@ -29,7 +29,7 @@ mod show;
 
 use axum::Router;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query};
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
@@ -82,7 +82,7 @@ struct Listing {
 }
 
 async fn serve(
-    State(api): State<CloudRun>,
+    api: CloudRun,
     Path((namespace, path)): Path<(String, String)>,
     query: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
     method: Method,
@@ -114,6 +114,9 @@ impl CloudRun {
         user_agent: &str,
         body: Result<Bytes, BytesRejection>,
     ) -> Response {
+        if let Err(fault) = self.allow(&call.needs(place)).await {
+            return answer::<()>(Err(fault));
+        }
         let Asked { label_selector, limit, token, dry_run } = asked;
         let dry_run = !dry_run.is_empty();
         let listing = || Ok(Listing { selector: Selector::parse(&label_selector)?, limit, token });

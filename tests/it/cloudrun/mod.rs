@@ -1,5 +1,6 @@
 //! The API of Cloud Run, driven by the clients of Google's own message crate over a real connection.
 
+mod access;
 mod executions;
 mod jobs;
 mod life;
@@ -9,6 +10,7 @@ mod tasks;
 use googleapis_tonic_google_cloud_run_v2::google::cloud::run::v2;
 use googleapis_tonic_google_cloud_run_v2::google::longrunning;
 use googleapis_tonic_google_cloud_run_v2::google::rpc;
+use kakehi::auth::Gate;
 use kakehi::cloudrun::CloudRun;
 use kakehi::listen::Listener;
 use prost::Message;
@@ -55,7 +57,7 @@ impl Api {
     pub(crate) async fn without_controllers() -> Self {
         let house = House::without_controllers().await;
         let wire = Wire::default();
-        let mut server = CloudRun::new(wire.over(&house.client));
+        let mut server = CloudRun::new(wire.over(&house.client), Gate::open());
         if cluster::is_real() {
             server = server.within(&house.namespace);
         }

@@ -26,7 +26,7 @@ async fn another_process_knows_them_all() {
     let created = api.jobs.create_job(request).await.unwrap().into_inner();
     let created = api.ended(created).await;
     // One that has followed nothing, and is asked at once.
-    let other = CloudRun::new(api.house.client.clone()).router();
+    let other = CloudRun::new(api.house.client.clone(), kakehi::auth::Gate::open()).router();
     let service =
         other.map_request(|request: http::Request<tonic::body::Body>| request.map(axum::body::Body::new));
     let mut operations = super::OperationsClient::new(service);
