@@ -53,6 +53,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
+{{/* The roles that there are, as JSON. */}}
+{{- define "kakehi.roles" -}}
+{{- $roles := list "sink" "controller" -}}
+{{- if .Values.api.enabled -}}
+{{- $roles = append $roles "api" -}}
+{{- end -}}
+{{- toJson $roles -}}
+{{- end -}}
+
 {{/* The name of a role's ServiceAccount. Argument: {root, role}. */}}
 {{- define "kakehi.serviceAccount" -}}
 {{- $account := (index .root.Values .role).serviceAccount -}}

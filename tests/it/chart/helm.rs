@@ -99,6 +99,7 @@ fn a_wrong_value_is_refused_with_its_place() {
         ("sink.podLabels.app\\.kubernetes\\.io/name=other", "podLabels"),
         ("image.digest=latest", "digest"),
         ("image.repository=", "repository"),
+        ("api.audiences=kakehi", "audiences"),
         ("sinkUrl=events.example", "sinkUrl"),
         ("watchNamespace=Shop", "watchNamespace"),
         ("gracePeriodSeconds=0", "gracePeriodSeconds"),
@@ -136,6 +137,7 @@ fn each_part_can_be_left_out() {
         ("metrics.service.enabled=false", "kakehi-metrics"),
         ("knative.addressable=false", "duck.knative.dev/addressable"),
         ("rbac.aggregate=false", "aggregate-to-edit"),
+        ("accountPolicy.enabled=false", "ValidatingAdmissionPolicy"),
         (
             "sink.podDisruptionBudget.enabled=false,controller.podDisruptionBudget.enabled=false",
             "PodDisruptionBudget",

@@ -1,5 +1,6 @@
 //! The chart: what it renders is looked at here without helm, from files that helm wrote.
 
+mod accounts;
 mod cluster;
 mod helm;
 mod image;

@@ -7,10 +7,22 @@ use serde_json::Value;
 use super::{DEFAULT, EVERYTHING, RENDERINGS, Rendering, WATCHED, items, word};
 
 /// The kinds that have no namespace.
-const CLUSTER_WIDE: [&str; 2] = ["ClusterRole", "ClusterRoleBinding"];
+const CLUSTER_WIDE: [&str; 4] =
+    ["ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
 
-/// The roles of the program.
+/// The roles of the program that are always there.
 const ROLES: [&str; 2] = ["sink", "controller"];
+
+/// The roles that a rendering has.
+fn roles(rendering: Rendering) -> Vec<&'static str> {
+    let has_api = rendering.of("Deployment").iter().any(|one| word(one, "/metadata/name").ends_with("-api"));
+    ROLES.into_iter().chain(has_api.then_some("api")).collect()
+}
+
+#[test]
+fn the_api_is_there_when_it_is_asked_for() {
+    assert_eq!((roles(DEFAULT).len(), roles(EVERYTHING).len(), roles(WATCHED).len()), (2, 3, 2));
+}
 
 /// Whether `labels` has everything that `selector` asks for. A selector that asks for nothing would select everything.
 fn selects(selector: &Value, labels: &Value) -> bool {
@@ -103,6 +115,8 @@ fn the_renderings_together_show_every_kind() {
         "Service",
         "ServiceAccount",
         "ServiceMonitor",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
     ];
     assert_eq!(kinds, wanted.into_iter().map(str::to_owned).collect());
     let default: BTreeSet<String> =
@@ -200,7 +214,9 @@ fn bindings_bind_what_there_is() {
         let bindings = rendering.of("ClusterRoleBinding").into_iter().chain(rendering.of("RoleBinding"));
         let mut bound = BTreeSet::new();
         for binding in bindings {
-            assert!(named(word(&binding, "/roleRef/kind"), word(&binding, "/roleRef/name")), "{binding}");
+            let (kind, name) = (word(&binding, "/roleRef/kind"), word(&binding, "/roleRef/name"));
+            // Kubernetes' own: to ask who somebody is and what he may do.
+            assert!(named(kind, name) || name == "system:auth-delegator", "{binding}");
             let of_cluster = word(&binding, "/metadata/namespace").is_empty();
             assert_eq!(word(&binding, "/roleRef/kind") == "ClusterRole", of_cluster, "{binding}");
             for subject in items(&binding, "/subjects") {
@@ -209,14 +225,14 @@ fn bindings_bind_what_there_is() {
                 bound.insert(word(subject, "/name").to_owned());
             }
         }
-        let used: BTreeSet<String> = ROLES
+        let used: BTreeSet<String> = roles(rendering)
             .iter()
             .map(|role| {
                 word(&deployment(rendering, role), "/spec/template/spec/serviceAccountName").to_owned()
             })
             .collect();
         assert_eq!(used, bound, "{rendering:?}");
-        assert_eq!(used.len(), ROLES.len(), "one ServiceAccount each");
+        assert_eq!(used.len(), roles(rendering).len(), "one ServiceAccount each");
         let existing = if rendering.release == EVERYTHING.release { Some("existing") } else { None };
         assert!(used.iter().all(|name| named("ServiceAccount", name) || Some(name.as_str()) == existing));
     }
@@ -261,7 +277,8 @@ fn whoever_looks_after_one_namespace_has_the_same_rights_in_it_and_none_elsewher
 #[test]
 fn selectors_find_what_they_are_for() {
     for rendering in RENDERINGS {
-        let deployments = ROLES.map(|role| deployment(rendering, role));
+        let deployments: Vec<_> =
+            roles(rendering).into_iter().map(|role| deployment(rendering, role)).collect();
         let selected =
             |selector: &Value| deployments.iter().filter(|one| selects(selector, pod_labels(one))).count();
         for one in &deployments {
@@ -269,7 +286,11 @@ fn selectors_find_what_they_are_for() {
         }
         for service in rendering.of("Service") {
             let both = word(&service, "/metadata/name").ends_with("-metrics");
-            assert_eq!(selected(&service["spec"]["selector"]), if both { 2 } else { 1 }, "{service}");
+            assert_eq!(
+                selected(&service["spec"]["selector"]),
+                if both { deployments.len() } else { 1 },
+                "{service}"
+            );
         }
         for budget in rendering.of("PodDisruptionBudget") {
             assert_eq!(selected(&budget["spec"]["selector"]["matchLabels"]), 1, "{budget}");
@@ -300,26 +321,32 @@ fn selectors_find_what_they_are_for() {
 #[test]
 fn ports_agree() {
     for rendering in RENDERINGS {
-        for role in ROLES {
+        for role in roles(rendering) {
             let deployment = deployment(rendering, role);
             let admin = port(&deployment, "admin");
             let listens = |name: &str| flag(&deployment, name)?.rsplit_once(':')?.1.parse().ok();
             assert_eq!(listens("--admin-address"), admin);
             assert_eq!(listens("--sink-address"), port(&deployment, "events"));
             assert_eq!(port(&deployment, "events").is_some(), role == "sink");
+            assert_eq!(listens("--api-address"), port(&deployment, "cloud-run"));
+            assert_eq!(port(&deployment, "cloud-run").is_some(), role == "api");
             for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
                 assert_eq!(container(&deployment)[probe]["httpGet"]["port"], "admin", "{role} {probe}");
             }
         }
-        let sink = deployment(rendering, "sink");
+        let all: Vec<_> = roles(rendering).into_iter().map(|role| deployment(rendering, role)).collect();
+        let leads = |selector: &Value, name: &str| {
+            all.iter().any(|one| selects(selector, pod_labels(one)) && port(one, name).is_some())
+        };
         for service in rendering.of("Service") {
             for entry in items(&service, "/spec/ports") {
-                assert!(port(&sink, word(entry, "/targetPort")).is_some(), "{service}");
+                assert!(leads(&service["spec"]["selector"], word(entry, "/targetPort")), "{service}");
             }
         }
         for policy in rendering.of("NetworkPolicy") {
             for entry in items(&policy, "/spec/ingress").iter().flat_map(|rule| items(rule, "/ports")) {
-                assert!(port(&sink, word(entry, "/port")).is_some(), "{policy}");
+                let selector = &policy["spec"]["podSelector"]["matchLabels"];
+                assert!(leads(selector, word(entry, "/port")), "{policy}");
             }
         }
     }
@@ -344,7 +371,7 @@ fn row_1_the_address_of_a_job_leads_to_the_service() {
 #[test]
 fn each_container_is_a_command_line_of_the_program() {
     for rendering in RENDERINGS {
-        for role in ROLES {
+        for role in roles(rendering) {
             let deployment = deployment(rendering, role);
             let arguments = items(container(&deployment), "/args").iter().map(|word| word.as_str().unwrap());
             let line = || ["kakehi"].into_iter().chain(arguments.clone()).map(std::ffi::OsString::from);
@@ -359,12 +386,15 @@ fn each_container_is_a_command_line_of_the_program() {
 #[test]
 fn pods_ask_for_no_privilege() {
     for rendering in RENDERINGS {
-        for role in ROLES {
+        for role in roles(rendering) {
             let deployment = deployment(rendering, role);
             let pod = &deployment["spec"]["template"]["spec"];
-            for forbidden in ["hostNetwork", "hostPID", "hostIPC", "hostUsers", "volumes", "initContainers"] {
+            for forbidden in ["hostNetwork", "hostPID", "hostIPC", "hostUsers", "initContainers"] {
                 assert!(pod.get(forbidden).is_none(), "{role}: {forbidden}");
             }
+            // A certificate, and nothing else.
+            let volumes = items(&deployment, "/spec/template/spec/volumes");
+            assert!(volumes.iter().all(|one| role == "api" && one["name"] == "tls"), "{role}: {volumes:?}");
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
             assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
             assert_eq!(pod["enableServiceLinks"], false);
@@ -382,7 +412,7 @@ fn pods_ask_for_no_privilege() {
 #[test]
 fn pods_are_given_the_time_that_they_are_told_to_take() {
     for rendering in RENDERINGS {
-        for role in ROLES {
+        for role in roles(rendering) {
             let deployment = deployment(rendering, role);
             let grace: u64 = flag(&deployment, "--grace-period").unwrap().parse().unwrap();
             let given = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64();
