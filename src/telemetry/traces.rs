@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
@@ -18,7 +19,8 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// Flags of the traces.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TraceOptions {
-    /// Where traces are sent by OTLP over gRPC, such as `http://collector:4317`; nowhere without it
+    /// Where traces are sent by OTLP over gRPC, such as `http://collector:4317`; nowhere without it. With `https`, the
+    /// system's roots of trust are believed
     #[arg(long, value_name = "URL", env = "KAKEHI_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
 }
@@ -32,8 +34,12 @@ pub(super) struct Traces {
 impl Traces {
     /// Nothing is sent yet. Must be called inside a runtime.
     pub(super) fn to(endpoint: &str) -> Result<Self, ExporterBuildError> {
-        let exporter =
-            SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT).build()?;
+        let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT);
+        if endpoint.starts_with("https:") {
+            // Without this no certificate would be trusted.
+            exporter = exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
+        }
+        let exporter = exporter.build()?;
         let resource = Resource::builder().with_service_name(SERVICE).build();
         let provider =
             SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();

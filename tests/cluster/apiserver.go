@@ -46,6 +46,8 @@ func startAPIServer(ctx context.Context, failed context.CancelCauseFunc, id *ide
 		"--tls-private-key-file="+id.file("serving.key"),
 		"--client-ca-file="+id.file("ca.crt"),
 		"--authorization-mode=Node,RBAC",
+		// As on OpenShift: who makes an object that blocks the deletion of another needs a right to that one.
+		"--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+id.file("tokens.key"),
 		"--service-account-signing-key-file="+id.file("tokens.key"),

@@ -10,6 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{RENDERINGS, Rendering, objects, root, word};
+use crate::support::cluster;
 
 /// Helm in a home of its own.
 pub(crate) struct Helm {
@@ -20,10 +21,7 @@ pub(crate) struct Helm {
 impl Helm {
     pub(crate) fn find() -> Option<Self> {
         let Ok(program) = env::var("KAKEHI_TEST_HELM") else {
-            #[expect(clippy::print_stderr, reason = "whoever runs the tests is told what was left out")]
-            {
-                eprintln!("skipped: KAKEHI_TEST_HELM names no helm");
-            }
+            cluster::say("skipped: KAKEHI_TEST_HELM names no helm");
             return None;
         };
         Some(Self { program, home: tempfile::tempdir().unwrap() })

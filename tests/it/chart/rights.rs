@@ -241,6 +241,8 @@ async fn single_rights_are_as_narrow_as_they_can_be() {
         ("controller", None, "create", "clusterrolebindings.rbac.authorization.k8s.io", None, false),
         ("controller", None, "impersonate", "users", Some("admin"), false),
         ("controller", own, "delete", "jobs.batch", Some("any"), false),
+        ("sink", Some("default"), "update", "jobs/finalizers.run.kakehi.dev", Some("any"), true),
+        ("sink", Some("default"), "update", "jobs.run.kakehi.dev", Some("any"), false),
         ("sink", own, "get", lease, Some("kakehi-controller"), false),
         ("sink", own, "delete", "executions.run.kakehi.dev", Some("any"), false),
         ("sink", own, "patch", "executions.run.kakehi.dev", Some("any"), false),

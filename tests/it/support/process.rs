@@ -13,6 +13,9 @@ use tokio::time::timeout;
 
 use crate::support::DEADLINE;
 
+/// Name of the file in a home whose certificates the binary trusts instead of the system's.
+pub(crate) const ROOTS: &str = "roots.pem";
+
 /// A home of its own, so that no configuration of this machine is read.
 pub(crate) struct Home {
     dir: TempDir,
@@ -91,6 +94,10 @@ impl Home {
     /// The binary in this home.
     pub(crate) fn kakehi(&self, arguments: &[&str]) -> Command {
         let mut command = self.program(env!("CARGO_BIN_EXE_kakehi"));
+        let roots = self.path().join(ROOTS);
+        if roots.exists() {
+            command.env("SSL_CERT_FILE", roots);
+        }
         command.args(arguments);
         command
     }
