@@ -81,7 +81,7 @@ pub(crate) fn differs(scenario: &str) -> bool {
 }
 
 /// Past the capture of a test's output: who reads a summary wants to know what it is about.
-pub(crate) pub(crate) fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").ok();
 }
 
