@@ -249,6 +249,10 @@ impl Serve {
         admin.alive.push(standing.is_alive());
         standing.register(&mut admin.counted);
         options.metrics.register(&mut admin.counted);
+        let caches = options.caches.clone();
+        admin.ready.push(Box::new(move || {
+            caches.are_cold().then(|| "the controllers do not know every object yet".to_owned())
+        }));
         let until = self.controlling.token();
         self.controlling.spawn(async move {
             let asked = preflight::of_controllers();

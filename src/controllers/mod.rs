@@ -6,6 +6,7 @@
 
 mod apply;
 mod backoff;
+mod caches;
 mod children;
 mod executions;
 mod health;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use self::backoff::Backoff;
+pub use self::caches::Caches;
 use self::health::Watched;
 use self::metrics::ControllerName;
 pub use self::metrics::Metrics;
@@ -71,6 +73,8 @@ pub struct Options {
     pub namespace: Option<String>,
     /// Where they count.
     pub metrics: Metrics,
+    /// Where they say whether they know the world.
+    pub caches: Caches,
     /// How they ask the API server.
     pub manners: Manners,
 }
@@ -85,7 +89,8 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
 
 /// The same by another clock.
 pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: CancellationToken) {
-    let Options { sink_url, is_guarded, namespace, metrics, manners } = options;
+    let Options { sink_url, is_guarded, namespace, metrics, caches, manners } = options;
+    let filling = caches.fill();
     let client = manners.towards(&client);
     let (executions, execution_writer) = reflector::store();
     let (jobs, job_writer) = reflector::store();
@@ -111,6 +116,7 @@ pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: Ca
         if shutdown.run_until_cancelled(world.health.ready()).await.is_none() {
             return;
         }
+        drop(filling);
         // Boxed: each holds a good part of a kilobyte of state.
         tokio::join!(
             Box::pin(control(runs_part, executions::reconcile, runs, &shutdown)),
@@ -284,10 +290,15 @@ mod tests {
     #[tokio::test]
     async fn caches_that_never_warm_up_do_not_keep_the_process_from_ending() {
         let (watched, shutdown) = (Arc::new(Notify::new()), CancellationToken::new());
-        let running = tokio::spawn(run(stuck(watched.clone()), Options::default(), shutdown.clone()));
+        let options = Options::default();
+        let caches = options.caches.clone();
+        assert!(!caches.are_cold(), "nobody waits for controllers that have not begun");
+        let running = tokio::spawn(run(stuck(watched.clone()), options, shutdown.clone()));
         let deadline = Duration::from_secs(10);
         tokio::time::timeout(deadline, watched.notified()).await.expect("the list is read");
+        assert!(caches.are_cold());
         shutdown.cancel();
         tokio::time::timeout(deadline, running).await.expect("it ends").unwrap();
+        assert!(!caches.are_cold());
     }
 }

@@ -105,7 +105,7 @@ struct State {
     leads: Gauge,
     /// When a round last began, if one has.
     round: Option<Instant>,
-    /// When the API server last answered, or the first round began.
+    /// When the API server last answered, if it has.
     answer: Option<Instant>,
     /// What it said in the last round, if that was no answer.
     trouble: String,
@@ -113,9 +113,7 @@ struct State {
 
 impl State {
     fn begin(&mut self) {
-        let now = Instant::now();
-        self.round = Some(now);
-        self.answer.get_or_insert(now);
+        self.round = Some(Instant::now());
     }
 
     fn answered(&mut self) {
@@ -134,13 +132,16 @@ impl Standing {
         );
     }
 
-    /// Tells if the API server has not answered for so long. Whether this process leads does not matter: one that stands
+    /// Tells if the API server has not answered yet, or not for so long. Whether this process leads does not matter: one that stands
     /// by is as ready.
     pub(super) fn is_heard(&self, within: Duration) -> Probe {
         let state = self.0.clone();
         Box::new(move || {
             let state = state.lock();
-            let silent = state.answer?.elapsed();
+            let Some(answer) = state.answer else {
+                return Some(format!("the lease was not read yet: {}", state.trouble));
+            };
+            let silent = answer.elapsed();
             let words =
                 || format!("the lease could not be read for {} s: {}", silent.as_secs(), state.trouble);
             (silent > within).then(words)

@@ -322,6 +322,7 @@ async fn a_standby_is_heard_until_the_api_server_is_silent() {
     until("a first leader", SECOND, || count(&terms) == 1).await;
     let two = process("two", &server, breakable(&cut), (late, SECOND), &terms);
     let (heard, alive) = (two.standing.is_heard(SECOND * 15), two.standing.is_alive());
+    assert!(heard().unwrap().contains("was not read yet"), "nobody was asked so far");
     sleep(SECOND * 100).await;
     assert_eq!((heard(), alive()), (None, None));
     cut.cancel();
