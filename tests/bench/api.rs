@@ -50,7 +50,7 @@ async fn main() -> anyhow::Result<()> {
     let first = client(ours).await?.get_execution(v2::GetExecutionRequest { name }).await?.into_inner();
     let bare = serve_bare(first, &shutdown).await?;
 
-    let mut base = 0.0;
+    let mut reference = 0.0;
     println!(
         "{CLIENTS} clients on {CONNECTIONS} connections, {POLLS} polls of {EXECUTIONS} executions, best of {RUNS}"
     );
@@ -62,12 +62,12 @@ async fn main() -> anyhow::Result<()> {
         }
         let rate = f64::from(u32::try_from(POLLS)?) / best.as_secs_f64();
         if what == "bare tonic handler" {
-            base = rate;
+            reference = rate;
         }
         let cost = asked.load(Ordering::Relaxed) - before;
         println!(
             "{what:<20} {rate:>9.0} /s   {:>5.2} of bare   {cost} requests to the API server",
-            rate / base
+            rate / reference
         );
     }
     shutdown.cancel();

@@ -10,7 +10,7 @@ use super::{Api, decode, error, job, response};
 /// The condition of that type: its state and its reason.
 fn said(execution: &v2::Execution, kind: &str) -> (State, Option<Reasons>) {
     let found = execution.conditions.iter().find(|condition| condition.r#type == kind).unwrap();
-    (found.state(), found.reasons.clone())
+    (found.state(), found.reasons)
 }
 
 #[tokio::test]

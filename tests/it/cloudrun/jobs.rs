@@ -67,7 +67,7 @@ async fn an_etag_outlives_a_run_and_not_a_change() {
             .await
             .unwrap()
             .into_inner();
-        let latest = found.latest_created_execution.as_ref().map(|latest| latest.completion_status());
+        let latest = found.latest_created_execution.as_ref().map(v2::ExecutionReference::completion_status);
         let succeeded = Some(v2::execution_reference::CompletionStatus::ExecutionSucceeded);
         if found.execution_count == 1 && latest == succeeded { Ok(found) } else { Err(found) }
     })
