@@ -19,9 +19,9 @@ pub enum Verb {
     Patch,
     /// Remove one.
     Delete,
-    /// Name a ServiceAccount in something of one's own.
+    /// Name a `ServiceAccount` in something of one's own.
     Use,
-    /// Be that ServiceAccount.
+    /// Be that `ServiceAccount`.
     Impersonate,
 }
 

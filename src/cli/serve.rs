@@ -45,6 +45,7 @@ Examples:
   kakehi serve --sink --max-event-bytes 1048576
   kakehi serve --watch-namespace shop      with rights in that namespace only; let nobody else look after it"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// Receive events
     #[arg(long)]

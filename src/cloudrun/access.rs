@@ -9,11 +9,11 @@
 //! | an Execution cancelled, deleted | `patch`, `delete` executions |
 //! | an operation | what its object takes to be read; its cancelling, that of the Execution |
 //! | lines of a log | `get` pods/log |
-//! | a Job with a ServiceAccount | also `use` or `impersonate` of that serviceaccount |
+//! | a Job with a `ServiceAccount` | also `use` or `impersonate` of that serviceaccount |
 //!
 //! A right to an override is a `create` of a subresource, as `pods/eviction` is: it is bound to the names of Jobs where that
 //! is wanted. Cancelling is a `patch` because that is what it is at the API server, so kubectl, `kakehi` and this API take
-//! the same right. A Job runs as its ServiceAccount, so whoever writes it must be allowed to have something run as that:
+//! the same right. A Job runs as its `ServiceAccount`, so whoever writes it must be allowed to have something run as that:
 //! `impersonate` is Kubernetes' own word for it, which its roles `edit` and `admin` have; `use` allows this alone. The
 //! account `default` is what every Pod has; nobody has to ask for it.
 //!
@@ -86,7 +86,7 @@ asks! {
     v2::RunJobRequest: |request| {
         let name = JobName::parse("name", &request.name)?;
         let overrides = request.overrides.as_ref();
-        of_run(&name, overrides.is_some_and(|overrides| *overrides != Default::default()))
+        of_run(&name, overrides.is_some_and(|overrides| *overrides != v2::run_job_request::Overrides::default()))
     };
     v2::GetExecutionRequest: |request| of_execution(Verb::Get, &ExecutionName::parse("name", &request.name)?);
     v2::ListExecutionsRequest: |request| {
@@ -187,7 +187,7 @@ impl CloudRun {
         Ok(())
     }
 
-    /// Passes if the caller may have something run as the ServiceAccount of that Job.
+    /// Passes if the caller may have something run as the `ServiceAccount` of that Job.
     pub(super) async fn allow_account(&self, job: &Job) -> Result<(), Fault> {
         let account = job.spec.template.spec.template.spec.service_account_name.as_deref();
         let Some(account) = account.filter(|name| !name.is_empty() && *name != DEFAULT_ACCOUNT) else {
@@ -282,7 +282,7 @@ mod tests {
     fn an_operation_takes_what_its_object_takes() {
         let ask = |id: &str| {
             let request = CancelOperationRequest { name: format!("{PLACE}/operations/{id}") };
-            request.needs().unwrap().iter().map(|right| format!("{right:?}")).collect::<String>()
+            request.needs().unwrap().iter().map(|right| format!("{right:?}")).collect::<Vec<_>>().concat()
         };
         let run = ask("run.resize.resize-abcde.uid.1");
         assert!(run.contains("verb: Patch") && run.contains("name: \"resize-abcde\""), "{run}");

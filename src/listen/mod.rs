@@ -202,7 +202,7 @@ async fn begun<S>(
 ) -> Option<S> {
     tokio::select! {
         biased;
-        begun = tokio::time::timeout(limits.first_byte, begin) => match begun {
+        said = tokio::time::timeout(limits.first_byte, begin) => match said {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection did not begin");
