@@ -50,6 +50,11 @@ impl Installed {
             define_monitors(&client).await;
         }
         for object in &mut objects {
+            if object["kind"] == "ValidatingAdmissionPolicyBinding" && rendering.watched.is_none() {
+                // Others install it on the same API server, each with a policy that knows its own sink only.
+                object["spec"]["matchResources"] =
+                    json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}});
+            }
             if word(object, "/metadata/namespace").is_empty() {
                 // What belongs to no namespace goes when this one goes.
                 object["metadata"]["ownerReferences"] = json!([owner]);
