@@ -51,8 +51,8 @@ impl CloudRun {
         let wanted = read::job(message, &place.project, checked(&name)?, None)?;
         let mode = Mode::validate_only(dry_run);
         self.allow_account(&wanted).await?;
-        let made = ops::create(&self.client, &wanted, mode).await?;
-        self.kept(&made, place, mode)
+        let written = ops::create(&self.client, &wanted, mode).await?;
+        Ok(self.kept(&written, place, mode))
     }
 
     pub(super) async fn v1_replace(
@@ -87,16 +87,16 @@ impl CloudRun {
         }
         let wanted = read::job(message, &place.project, name, Some(&old))?;
         self.allow_account(&wanted).await?;
-        let made = ops::replace(&self.client, &wanted, mode).await?;
-        self.kept(&made, place, mode)
+        let written = ops::replace(&self.client, &wanted, mode).await?;
+        Ok(self.kept(&written, place, mode))
     }
 
     /// Shows what was written, to everybody from now on.
-    fn kept(&self, made: &api::Job, place: &Place, mode: Mode) -> Result<Job, Fault> {
+    fn kept(&self, written: &api::Job, place: &Place, mode: Mode) -> Job {
         if mode == Mode::Commit {
-            self.cache.jobs.put(made);
+            self.cache.jobs.put(written);
         }
-        Ok(show::job(made, &place.location))
+        show::job(written, &place.location)
     }
 
     pub(super) async fn v1_delete_job(&self, place: &Place, name: &str, dry_run: bool) -> Result<(), Fault> {

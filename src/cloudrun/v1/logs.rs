@@ -75,7 +75,9 @@ impl CloudRun {
         let mut found = Vec::new();
         let mut read = 0;
         for run in self.runs_for(&place, &filter).await? {
-            read += self.read(&run, &place, &filter, size, &mut found).await?;
+            let (lines, number) = self.read(&run, &place, &filter, size).await?;
+            found.extend(lines);
+            read += number;
             sort(&mut found, newest, size);
             if read > MOST_READ {
                 break;
@@ -101,15 +103,14 @@ impl CloudRun {
         Ok(all.iter().take(MOST_RUNS).filter_map(|run| run.metadata.name.clone()).collect())
     }
 
-    /// Reads the lines of a run that are wanted, and returns how many lines it has.
+    /// The lines of a run that are wanted, and how many were read.
     async fn read(
         &self,
         run: &str,
         place: &Place,
         filter: &Filter,
         size: usize,
-        found: &mut Vec<Entry>,
-    ) -> Result<usize, Fault> {
+    ) -> Result<(Vec<Entry>, usize), Fault> {
         let tail = filter.words.is_empty().then(|| i64::try_from(size).unwrap_or(i64::MAX));
         let options = LogOptions { follow: false, task: filter.task, tail, timestamps: true };
         let job = self.execution_of_any(place, run).await.map(|run| run.spec.job.name.clone());
@@ -117,11 +118,11 @@ impl CloudRun {
         let (job, lines) = match (job, lines) {
             (Ok(job), Ok(lines)) => (job, lines),
             // Deleted since it was listed.
-            (Err(fault), _) | (_, Err(fault)) if fault.code == Code::NotFound => return Ok(0),
+            (Err(fault), _) | (_, Err(fault)) if fault.code == Code::NotFound => return Ok((Vec::new(), 0)),
             (Err(fault), _) | (_, Err(fault)) => return Err(fault),
         };
         let mut lines = pin!(lines);
-        let mut number = 0;
+        let (mut found, mut number) = (Vec::new(), 0);
         while let Some(line) = lines.next().await {
             let line = match line.map_err(Fault::from) {
                 Ok(line) => line,
@@ -138,7 +139,7 @@ impl CloudRun {
                 break;
             }
         }
-        Ok(number)
+        Ok((found, number))
     }
 }
 

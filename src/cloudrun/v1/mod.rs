@@ -29,12 +29,12 @@ mod show;
 
 use axum::Router;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request};
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderMap, Method, Uri};
+use http::{Method, Uri};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -81,47 +81,53 @@ struct Listing {
     token: String,
 }
 
-async fn serve(
-    api: CloudRun,
-    Path((namespace, path)): Path<(String, String)>,
-    query: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+/// What a request brings besides what it asks for.
+struct Sent {
+    head: Head,
     body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    // A proxy is asked for a whole URL; there the host stands in that.
-    let host = uri.authority().map_or_else(|| text(HOST), |authority| authority.as_str());
-    let read = || {
-        let Query(asked) = query.map_err(|rejection| Fault::invalid_field("", rejection.body_text()))?;
-        let region = call::region(host, LOCATION);
-        let place = Place::parse("namespace", &format!("projects/{namespace}/locations/{region}"))?;
-        Ok((Call::parse(&method, &path)?, place, asked))
-    };
-    match read() {
-        Ok((call, place, asked)) => api.v1(call, &place, asked, text(USER_AGENT), body).await,
+}
+
+/// The part before the body.
+struct Head {
+    place: Place,
+    asked: Asked,
+    user_agent: String,
+}
+
+async fn serve(api: CloudRun, Path((namespace, path)): Path<(String, String)>, request: Request) -> Response {
+    match head(&namespace, &path, &request) {
+        Ok((call, head)) => {
+            let body = Bytes::from_request(request, &()).await;
+            api.v1(call, Sent { head, body }).await
+        }
         Err(fault) => answer::<()>(Err(fault)),
     }
 }
 
+fn head(namespace: &str, path: &str, request: &Request) -> Result<(Call, Head), Fault> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // A proxy is asked for a whole URL; there the host stands in that.
+    let host = request.uri().authority().map_or_else(|| header(HOST), |authority| authority.as_str());
+    let region = call::region(host, LOCATION);
+    let place = Place::parse("namespace", &format!("projects/{namespace}/locations/{region}"))?;
+    let query = Query::try_from_uri(request.uri());
+    let Query(asked) = query.map_err(|rejection| Fault::invalid_field("", rejection.body_text()))?;
+    let call = Call::parse(request.method(), path)?;
+    Ok((call, Head { place, asked, user_agent: header(USER_AGENT).to_owned() }))
+}
+
 impl CloudRun {
-    async fn v1(
-        &self,
-        call: Call,
-        place: &Place,
-        asked: Asked,
-        user_agent: &str,
-        body: Result<Bytes, BytesRejection>,
-    ) -> Response {
+    async fn v1(&self, call: Call, sent: Sent) -> Response {
+        let Sent { head: Head { place, asked, user_agent }, body } = sent;
+        let place = &place;
         if let Err(fault) = self.allow(&call.needs(place)).await {
             return answer::<()>(Err(fault));
         }
         let Asked { label_selector, limit, token, dry_run } = asked;
         let dry_run = !dry_run.is_empty();
         let listing = || Ok(Listing { selector: Selector::parse(&label_selector)?, limit, token });
-        let gone = |done: Result<_, Fault>| {
-            answer(done.map(|_| json!({"apiVersion": "v1", "kind": "Status", "status": "Success"})))
+        let gone = |done: Result<(), Fault>| {
+            answer(done.map(|()| json!({"apiVersion": "v1", "kind": "Status", "status": "Success"})))
         };
         match call {
             Call::ListJobs => {
@@ -139,7 +145,7 @@ impl CloudRun {
             }
             Call::DeleteJob(name) => gone(self.v1_delete_job(place, &name, dry_run).await),
             Call::RunJob(name) => {
-                let nonce = call::invocation(user_agent);
+                let nonce = call::invocation(&user_agent);
                 let begun =
                     with(rest::body(body), async |asked| self.v1_run(place, &name, asked, nonce).await);
                 answer(begun.await)

@@ -142,7 +142,7 @@ fn task_spec(message: TaskSpec, old: Option<&api::TaskSpec>, refusals: &mut Refu
         volumes: volumes
             .into_iter()
             .enumerate()
-            .map(|(at, message)| volume(at, message, &old.volumes, refusals))
+            .map(|(at, message)| volume(at, &message, &old.volumes, refusals))
             .collect(),
         max_retries: max_retries.unwrap_or(api::DEFAULT_MAX_RETRIES),
         timeout_seconds: timeout_seconds.unwrap_or(api::DEFAULT_TIMEOUT_SECONDS),
@@ -213,13 +213,13 @@ fn variable(
     }
 }
 
-fn volume(at: usize, message: core::Volume, old: &[core::Volume], refusals: &mut Refusals) -> core::Volume {
-    if let Some(same) = old.iter().find(|one| show::volume(one) == message) {
+fn volume(at: usize, message: &core::Volume, old: &[core::Volume], refusals: &mut Refusals) -> core::Volume {
+    if let Some(same) = old.iter().find(|one| show::volume(one) == *message) {
         return same.clone();
     }
     let path = format!("{TASK}.volumes[{at}]");
-    let known = show::volume(&message);
-    if known != message {
+    let known = show::volume(message);
+    if known != *message {
         refusals.add(path, "a volume is a secret, an empty directory or NFS here");
     } else if known.secret.is_none() && known.empty_dir.is_none() && known.nfs.is_none() {
         refusals.add(path, "a volume needs a source");

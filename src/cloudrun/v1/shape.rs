@@ -219,6 +219,7 @@ pub(super) struct RunRequest {
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "the names are Google's")]
 pub(super) struct Overrides {
     pub(super) container_overrides: Vec<ContainerOverride>,
     pub(super) task_count: Option<i32>,

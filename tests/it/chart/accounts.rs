@@ -1,4 +1,4 @@
-//! Whoever names a ServiceAccount in a Job must be allowed to use it: the chart's admission policy on a real API server.
+//! Whoever names a service account in a Job must be allowed to use it: the chart's admission policy on a real API server.
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -25,8 +25,8 @@ async fn author(installed: &Installed, name: &str, rules: Value) -> Client {
     };
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     accounts.create(&parameters, &serde_json::from_value(object(json!({}))).unwrap()).await.unwrap();
-    let roles: Api<Role> = Api::namespaced(client.clone(), namespace);
-    roles
+    let given: Api<Role> = Api::namespaced(client.clone(), namespace);
+    given
         .create(&parameters, &serde_json::from_value(object(json!({"rules": rules}))).unwrap())
         .await
         .unwrap();
