@@ -128,6 +128,14 @@ fn what_does_not_go_together_is_refused() {
 }
 
 #[test]
+fn an_address_of_ones_own_is_that_of_the_jobs() {
+    let Some(helm) = Helm::find() else { return };
+    let address = "sinkUrl=https://events.example.com";
+    let rendered = helm.run(&["template", "kakehi", "charts/kakehi", "--set", address]).unwrap();
+    assert!(rendered.contains("- --sink-url=https://events.example.com\n"), "{rendered}");
+}
+
+#[test]
 fn each_part_can_be_left_out() {
     let Some(helm) = Helm::find() else { return };
     let switches = [
