@@ -62,7 +62,9 @@ fn refused(error: &kube::Error) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_gains_the_rights_of_an_account_by_a_job() {
     let Some(installed) = Installed::of(DEFAULT).await else { return };
-    let ours = json!({"apiGroups": ["run.kakehi.dev"], "resources": ["jobs", "executions"], "verbs": ["*"]});
+    // Who runs a Job makes an Execution that blocks its deletion.
+    let resources = ["jobs", "jobs/finalizers", "executions"];
+    let ours = json!({"apiGroups": ["run.kakehi.dev"], "resources": resources, "verbs": ["*"]});
     let may = |verb: &str| json!({"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": ["robot"], "verbs": [verb]});
     let plain = author(&installed, "plain", json!([ours])).await;
     let user = author(&installed, "user", json!([ours, may("use")])).await;

@@ -99,6 +99,7 @@ async fn give_rights(cluster: &Cluster, account: &str) {
         "rules": [
             {"apiGroups": ["run.kakehi.dev"], "resources": ["jobs", "triggers"], "verbs": ["get", "list", "watch"]},
             {"apiGroups": ["run.kakehi.dev"], "resources": ["executions"], "verbs": ["create", "get"]},
+            {"apiGroups": ["run.kakehi.dev"], "resources": ["jobs/finalizers"], "verbs": ["update"]},
             {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},
         ],
     }))
