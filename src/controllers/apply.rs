@@ -8,16 +8,16 @@ use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::object::HasStatus;
-use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::report::report;
 use super::world::key;
 use crate::api::{Execution, FIELD_MANAGER};
 use crate::ops;
-use crate::plan::{self, NAME_TAKEN, Notice, Plan, Tasks};
+use crate::plan::{self, NAME_TAKEN, Plan, Tasks};
 
 /// Does what `plan` says.
 ///
@@ -25,7 +25,6 @@ use crate::plan::{self, NAME_TAKEN, Notice, Plan, Tasks};
 /// the run that the status was written as, if one was.
 pub(super) async fn apply(
     client: &Client,
-    recorder: &Recorder,
     execution: &Execution,
     plan: Plan,
     now: Timestamp,
@@ -55,7 +54,7 @@ pub(super) async fn apply(
         version = write(client, execution, &status).await?;
     }
     if let Some(notice) = notice {
-        report(recorder, execution, notice).await;
+        report(client, execution, notice, now).await;
     }
     // A run that is held back is tried again like after any error that passes.
     again.map_or(Ok(version), Err)
@@ -181,28 +180,6 @@ fn replacement<S: Serialize>(old: Option<&S>, new: &S) -> Value {
     let mut patch = json!(new);
     drop_missing(&json!(old), &mut patch);
     patch
-}
-
-/// Reports a transition. A report that is lost costs nothing but itself.
-async fn report(recorder: &Recorder, execution: &Execution, notice: Notice) {
-    let Notice { warning, reason, message } = notice;
-    let (namespace, name) = key(&execution.metadata);
-    tracing::info!(namespace, execution = name, reason, message, "run");
-    let event = Event {
-        type_: if warning { EventType::Warning } else { EventType::Normal },
-        reason: reason.to_owned(),
-        // Longer notes are refused (1 kB, events.k8s.io/v1).
-        note: Some(message.chars().take(900).collect()),
-        action: "Run".to_owned(),
-        secondary: None,
-    };
-    if let Err(error) = recorder.publish(&event, &execution.object_ref(&())).await {
-        tracing::debug!(
-            execution = name,
-            error = &error as &dyn std::error::Error,
-            "an event was not recorded"
-        );
-    }
 }
 
 /// Of every patch of ours.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::runtime::controller::Action;
-use kube::runtime::events::Recorder;
 
 use super::world::{World, key};
 use super::written::{Before, Standing};
@@ -24,7 +23,6 @@ const PACE: Duration = Duration::from_secs(2);
 pub(super) struct Context {
     pub(super) client: Client,
     pub(super) world: Arc<World>,
-    pub(super) recorder: Recorder,
     pub(super) clock: Clock,
 }
 
@@ -73,17 +71,17 @@ async fn carry_out(
     now: Timestamp,
     (cached, task_set): (Option<String>, Option<String>),
 ) -> Result<(), ops::Error> {
-    let Context { client, world, recorder, .. } = context;
+    let Context { client, world, .. } = context;
     let (key, over) = (key(&execution.metadata), execution.metadata.resource_version.clone());
     let writes_task_set = plan.create.is_some() || plan.stop.is_some();
     let writes_run = plan.status.is_some();
     if !writes_run && !writes_task_set {
-        return apply::apply(client, recorder, execution, plan, now).await.map(drop);
+        return apply::apply(client, execution, plan, now).await.map(drop);
     }
     let versions = if writes_run { vec![cached, over.clone()] } else { Vec::new() };
     let task_set = if writes_task_set { vec![task_set] } else { Vec::new() };
     world.writes(&key, Before { versions, task_set });
-    let written = apply::apply(client, recorder, execution, plan, now).await;
+    let written = apply::apply(client, execution, plan, now).await;
     let is_news = |version: &Option<String>| !writes_run || (version.is_some() && *version != over);
     // Of a write that failed or changed nothing, no watch brings anything.
     if !written.as_ref().is_ok_and(is_news) {

@@ -13,6 +13,7 @@ mod health;
 mod jobs;
 mod live;
 mod metrics;
+mod report;
 mod trim;
 mod watches;
 mod world;
@@ -27,7 +28,6 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::{self, Action, Config, Controller};
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
@@ -43,7 +43,6 @@ use self::metrics::ControllerName;
 pub use self::metrics::Metrics;
 use self::watches::{Queues, Wanted, Writers};
 use self::world::World;
-use crate::api::FIELD_MANAGER;
 use crate::event::TraceContext;
 use crate::manners::Manners;
 use crate::ops;
@@ -98,10 +97,7 @@ pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: Ca
     let world = Arc::new(World::new(executions.clone(), jobs.clone(), triggers.clone()));
     let writers = Writers { executions: execution_writer, jobs: job_writer, triggers: trigger_writer };
     let (queues, requests) = watches::queues();
-    let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: None };
-    let recorder = Recorder::new(client.clone(), reporter);
-    let runs =
-        Arc::new(executions::Context { client: client.clone(), world: world.clone(), recorder, clock });
+    let runs = Arc::new(executions::Context { client: client.clone(), world: world.clone(), clock });
     let rest =
         Arc::new(jobs::Context { client: client.clone(), world: world.clone(), sink_url, is_guarded, clock });
     let counted = |name| (name, metrics.clone());

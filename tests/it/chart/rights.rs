@@ -63,7 +63,7 @@ const NEEDED: [(&str, &[(&str, &str)]); 2] = [
             ("configmaps", "create get"),
             ("jobs.batch", "create get list watch patch"),
             ("pods", "list watch"),
-            ("events.events.k8s.io", "create patch"),
+            ("events.events.k8s.io", "create"),
         ],
     ),
 ];
