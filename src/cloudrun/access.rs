@@ -5,7 +5,8 @@
 //! | a Job, Jobs | `get`, `list` jobs |
 //! | a Job made, changed, deleted | `create`, `update`, `delete` jobs; one that is made where it is missing: both of the first |
 //! | a run | `create` executions; with overrides also `create` jobs/override of that Job |
-//! | an Execution, Executions, its tasks | `get`, `list` executions |
+//! | an Execution, Executions | `get`, `list` executions |
+//! | a task, tasks | `get` of its Execution; tasks of any, or by label: `list` executions |
 //! | an Execution cancelled, deleted | `patch`, `delete` executions |
 //! | an operation | what its object takes to be read; its cancelling, that of the Execution |
 //! | lines of a log | `get` pods/log |
@@ -20,7 +21,6 @@
 //! Everything but gRPC's health service takes credentials, what there is no right for, too.
 
 use std::convert::Infallible;
-use std::mem;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
@@ -225,14 +225,28 @@ pub(super) async fn authenticate(State(api): State<CloudRun>, mut request: Reque
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(error) => refusal(&mut request, error.into()),
+        Err(error) => refusal(&request, error.into()),
     }
 }
 
+/// Answers what is asked for where there is nothing.
+pub(super) async fn nowhere(request: Request) -> Response {
+    let mut fault = Fault::no_such_route(request.method(), request.uri().path());
+    if is_grpc(&request) {
+        // Its word for services and methods that are not there.
+        fault.code = Code::Unimplemented;
+    }
+    refusal(&request, fault)
+}
+
+fn is_grpc(request: &Request) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
 /// A refusal in the protocol of its request.
-fn refusal(request: &mut Request, fault: Fault) -> Response {
-    let kind = mem::take(request.headers_mut()).remove(CONTENT_TYPE);
-    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+fn refusal(request: &Request, fault: Fault) -> Response {
+    if is_grpc(request) {
         return Status::from(fault).into_http::<Body>();
     }
     let mut response = answer::<()>(Err(fault));

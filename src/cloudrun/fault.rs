@@ -79,6 +79,11 @@ impl Fault {
         Self::new(Code::NotFound, format!("there is no {method} {path} here"))
     }
 
+    /// The time for an answer is over.
+    pub(crate) fn late() -> Self {
+        Self::new(Code::DeadlineExceeded, "the API server has not answered in time")
+    }
+
     /// The resource changed since the caller read it.
     pub(crate) fn stale(kind: &str, name: &str) -> Self {
         let message = format!("{kind} {name} has changed since: its etag is another; read it again");

@@ -47,13 +47,13 @@ pub(super) fn router(api: &CloudRun) -> Router {
 type Answer<T> = Result<Response<T>, Status>;
 
 /// Time for a call. What the API server has not answered by then it will not; clients give up much later, or never.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The answer to a call, if it comes in time.
 async fn in_time<T>(within: Duration, call: impl Future<Output = Result<T, Fault>>) -> Answer<T> {
     match tokio::time::timeout(within, call).await {
         Ok(answer) => Ok(Response::new(answer?)),
-        Err(_) => Err(Status::deadline_exceeded("the API server has not answered in time")),
+        Err(_) => Err(Fault::late().into()),
     }
 }
 

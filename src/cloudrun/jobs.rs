@@ -176,7 +176,7 @@ pub(super) fn checked(id: &str) -> Result<&str, Fault> {
 }
 
 /// The same fault about fields of a message within the request.
-fn within(field: &str, fault: Fault) -> Fault {
+pub(super) fn within(field: &str, fault: Fault) -> Fault {
     if fault.violations().is_empty() {
         return fault;
     }

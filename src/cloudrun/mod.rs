@@ -12,6 +12,7 @@
 //! | `grpc` | the services on the wire; their traits are made by `build.rs` |
 //! | `rest` | what all of the REST APIs have in common |
 //! | `v1` | the API that `gcloud` speaks |
+//! | `v2` | the methods of v2 over REST |
 //!
 //! Use cases are `ops`', decisions `plan`'s: here is only what Cloud Run calls them. Nothing is remembered that the
 //! objects do not say, so a restart loses nothing, and any number of these may run side by side.
@@ -39,6 +40,7 @@ mod rest;
 mod status;
 mod tasks;
 mod v1;
+mod v2;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -124,7 +126,12 @@ impl CloudRun {
     /// The routes: gRPC on HTTP/2, REST on either.
     pub fn router(&self) -> Router {
         let authenticate = middleware::from_fn_with_state(self.clone(), access::authenticate);
-        grpc::router(self).merge(v1::router(self)).layer(authenticate)
+        grpc::router(self)
+            .merge(v1::router(self))
+            .merge(v2::router(self))
+            .fallback(access::nowhere)
+            .method_not_allowed_fallback(access::nowhere)
+            .layer(authenticate)
     }
 
     /// A Job for a reader.

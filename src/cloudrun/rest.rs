@@ -2,6 +2,8 @@
 //!
 //! Never a Kubernetes `Status`: `gcloud` prints what it cannot read as it is.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
@@ -25,6 +27,11 @@ pub(super) fn answer<T: Serialize>(found: Result<T, Fault>) -> Response {
         Ok(found) => Json(found).into_response(),
         Err(fault) => refusal(&fault),
     }
+}
+
+/// The answer, if it comes in time.
+pub(super) async fn in_time(within: Duration, call: impl Future<Output = Response>) -> Response {
+    tokio::time::timeout(within, call).await.unwrap_or_else(|_| refusal(&Fault::late()))
 }
 
 /// Google's error object.

@@ -87,7 +87,7 @@ impl CloudRun {
         Ok(all.iter().filter_map(|one| from(one)).collect())
     }
 
-    async fn tasks_of(
+    pub(super) async fn tasks_of(
         &self,
         execution: &Execution,
         indexes: std::ops::Range<i32>,

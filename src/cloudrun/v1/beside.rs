@@ -2,7 +2,7 @@
 //! where there are locations, and who may do what.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::{any, post};
 use http::Method;
@@ -21,7 +21,7 @@ pub(super) fn routes() -> Router<CloudRun> {
     Router::new().route("/v1/projects/{*path}", any(project)).route("/v2/entries:list", post(logs::entries))
 }
 
-async fn project(State(_): State<CloudRun>, method: Method, Path(path): Path<String>) -> Response {
+async fn project(method: Method, Path(path): Path<String>) -> Response {
     answer(about(&method, &path))
 }
 

@@ -5,6 +5,7 @@
 
 use http::Method;
 
+use super::tasks::run_of;
 use crate::auth::{Right, Verb};
 use crate::cloudrun::access::{EXECUTIONS, JOBS, of_job, of_place, of_run, of_run_named};
 use crate::cloudrun::fault::Fault;
@@ -24,6 +25,8 @@ pub(super) enum Call {
     GetExecution(String),
     CancelExecution(String),
     DeleteExecution(String),
+    ListTasks,
+    GetTask(String),
 }
 
 impl Call {
@@ -49,6 +52,8 @@ impl Call {
             ("GET", "executions", "", Some(name)) => Call::GetExecution(name),
             ("POST", "executions", "cancel", Some(name)) => Call::CancelExecution(name),
             ("DELETE", "executions", "", Some(name)) => Call::DeleteExecution(name),
+            ("GET", "tasks", "", None) => Call::ListTasks,
+            ("GET", "tasks", "", Some(name)) => Call::GetTask(name),
             _ => return Err(Fault::no_such_route(method, path)),
         };
         Ok(call)
@@ -66,7 +71,8 @@ impl Call {
             Call::GetExecution(name) => of_run_named(Verb::Get, place, name),
             Call::CancelExecution(name) => of_run_named(Verb::Patch, place, name),
             Call::DeleteExecution(name) => of_run_named(Verb::Delete, place, name),
-            Call::ListExecutions => of_place(Verb::List, EXECUTIONS, place),
+            Call::ListExecutions | Call::ListTasks => of_place(Verb::List, EXECUTIONS, place),
+            Call::GetTask(name) => of_run_named(Verb::Get, place, run_of(name)),
         }
     }
 }
@@ -105,6 +111,7 @@ mod tests {
             (Method::PUT, "jobs/resize", Some(Call::ReplaceJob(job()))),
             (Method::POST, "jobs/resize:run", Some(Call::RunJob(job()))),
             (Method::POST, "executions/resize:cancel", Some(Call::CancelExecution(job()))),
+            (Method::GET, "tasks/resize", Some(Call::GetTask(job()))),
             (Method::POST, "jobs/resize:cancel", None),
             (Method::GET, "jobs/resize:run", None),
             (Method::POST, "jobs/resize", None),

@@ -10,8 +10,12 @@ use crate::cloudrun::fault::Fault;
 pub(super) const LOCATION: &str = "cloud.googleapis.com/location";
 /// When the object was last written: RFC 3339, which no stored label could hold.
 pub(super) const LAST_UPDATED: &str = "run.googleapis.com/lastUpdatedTime";
-/// The Job of an Execution.
+/// The Job of an Execution or a task.
 pub(super) const JOB: &str = "run.googleapis.com/job";
+/// The Execution of a task.
+pub(super) const EXECUTION: &str = "run.googleapis.com/execution";
+/// Where a task stands.
+pub(super) const RUNNING_STATE: &str = "run.googleapis.com/runningState";
 /// `Active` while an Execution has not ended.
 pub(super) const SERVING_STATE: &str = "run.googleapis.com/servingState";
 
@@ -104,6 +108,17 @@ impl Selector {
             }
         })
     }
+
+    /// The only value that the label of that name may have, if there is just one.
+    pub(super) fn only(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|Requirement { key, test }| match test {
+            Test::In(values) if key == name => match values.as_slice() {
+                [value] => Some(value.as_str()),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
 }
 
 /// At the commas that stand in no parentheses.
@@ -166,8 +181,7 @@ mod tests {
 
     #[test]
     fn selectors_of_gcloud_are_understood() {
-        let task =
-            labels(&[("run.googleapis.com/execution", "a-1"), ("run.googleapis.com/runningState", "Failed")]);
+        let task = labels(&[(EXECUTION, "a-1"), (RUNNING_STATE, "Failed")]);
         for (text, met) in [
             ("", true),
             ("run.googleapis.com/execution = a-1", true),

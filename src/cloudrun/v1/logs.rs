@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
 use axum::response::Response;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -17,9 +17,10 @@ use crate::api::Execution;
 use crate::cloudrun::CloudRun;
 use crate::cloudrun::access::of_logs;
 use crate::cloudrun::fault::Fault;
+use crate::cloudrun::grpc::PATIENCE;
 use crate::cloudrun::names::Place;
 use crate::cloudrun::paging::{newest_first, position};
-use crate::cloudrun::rest::{answer, body};
+use crate::cloudrun::rest::{answer, body, in_time};
 use crate::ops::{self, LogLine, LogOptions};
 
 /// Lines of an answer when the client does not say, and at most: what Cloud Logging has for both.
@@ -45,6 +46,13 @@ struct Entries {
     entries: Vec<Value>,
 }
 
+/// Which lines of a run are wanted.
+struct Wanted {
+    filter: Filter,
+    /// And how many of all.
+    size: usize,
+}
+
 /// A line with its time.
 struct Entry {
     time: Timestamp,
@@ -53,11 +61,15 @@ struct Entry {
     value: Value,
 }
 
-pub(super) async fn entries(api: CloudRun, sent: Result<Bytes, BytesRejection>) -> Response {
-    answer(match body(sent) {
-        Ok(asked) => api.entries(asked).await,
-        Err(fault) => Err(fault),
-    })
+pub(super) async fn entries(api: CloudRun, request: Request) -> Response {
+    let call = async {
+        let sent = Bytes::from_request(request, &()).await;
+        answer(match body(sent) {
+            Ok(asked) => api.entries(asked).await,
+            Err(fault) => Err(fault),
+        })
+    };
+    in_time(PATIENCE, Box::pin(call)).await
 }
 
 impl CloudRun {
@@ -72,13 +84,14 @@ impl CloudRun {
         let size = usize::try_from(page_size).ok().filter(|size| *size > 0).unwrap_or(USUAL_LINES);
         let size = size.min(MOST_LINES);
         let newest = order_by.trim().ends_with("desc");
+        let wanted = Wanted { filter, size };
         let mut found = Vec::new();
         let mut read = 0;
-        for run in self.runs_for(&place, &filter).await? {
-            let (lines, number) = self.read(&run, &place, &filter, size).await?;
+        for run in self.runs_for(&place, &wanted.filter).await? {
+            let (lines, number) = self.read(&run, &place, &wanted).await?;
             found.extend(lines);
-            read += number;
             sort(&mut found, newest, size);
+            read += number;
             if read > MOST_READ {
                 break;
             }
@@ -104,14 +117,9 @@ impl CloudRun {
     }
 
     /// The lines of a run that are wanted, and how many were read.
-    async fn read(
-        &self,
-        run: &str,
-        place: &Place,
-        filter: &Filter,
-        size: usize,
-    ) -> Result<(Vec<Entry>, usize), Fault> {
-        let tail = filter.words.is_empty().then(|| i64::try_from(size).unwrap_or(i64::MAX));
+    async fn read(&self, run: &str, place: &Place, wanted: &Wanted) -> Result<(Vec<Entry>, usize), Fault> {
+        let Wanted { filter, size } = wanted;
+        let tail = filter.words.is_empty().then(|| i64::try_from(*size).unwrap_or(i64::MAX));
         let options = LogOptions { follow: false, task: filter.task, tail, timestamps: true };
         let job = self.execution_of_any(place, run).await.map(|run| run.spec.job.name.clone());
         let lines = ops::logs(&self.client, &place.project, run, options).await.map_err(Fault::from);

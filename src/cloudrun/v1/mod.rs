@@ -6,7 +6,7 @@
 //! | `shape` | the messages as JSON |
 //! | `read`, `show` | messages ⇄ our objects; pure |
 //! | `labels` | labels that are made, not stored; selectors |
-//! | `jobs`, `executions` | what is asked for, done |
+//! | `jobs`, `executions`, `tasks` | what is asked for, done |
 //! | `beside` | what `gcloud` asks of Google's other services |
 //! | `logs`, `filter` | the lines of tasks, in the form of Cloud Logging |
 //!
@@ -26,6 +26,7 @@ mod logs;
 mod read;
 mod shape;
 mod show;
+mod tasks;
 
 use axum::Router;
 use axum::extract::rejection::BytesRejection;
@@ -34,14 +35,14 @@ use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
-use http::{Method, Uri};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::CloudRun;
 use super::fault::Fault;
+use super::grpc::PATIENCE;
 use super::names::Place;
-use super::rest::{self, MAX_BODY, answer};
+use super::rest::{self, MAX_BODY, answer, in_time};
 use call::Call;
 use labels::Selector;
 
@@ -52,15 +53,9 @@ pub(super) const LOCATION: &str = "local";
 pub(super) fn router(api: &CloudRun) -> Router {
     Router::new()
         .route("/apis/run.googleapis.com/v1/namespaces/{namespace}/{*path}", any(serve))
-        .route("/apis/{*path}", any(nothing))
-        .route("/v1/{*path}", any(nothing))
         .merge(beside::routes())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(api.clone())
-}
-
-async fn nothing(method: Method, uri: Uri) -> Response {
-    answer::<()>(Err(Fault::no_such_route(&method, uri.path())))
 }
 
 /// What of a query is read.
@@ -97,8 +92,11 @@ struct Head {
 async fn serve(api: CloudRun, Path((namespace, path)): Path<(String, String)>, request: Request) -> Response {
     match head(&namespace, &path, &request) {
         Ok((call, head)) => {
-            let body = Bytes::from_request(request, &()).await;
-            api.v1(call, Sent { head, body }).await
+            let call = async {
+                let body = Bytes::from_request(request, &()).await;
+                api.v1(call, Sent { head, body }).await
+            };
+            in_time(PATIENCE, Box::pin(call)).await
         }
         Err(fault) => answer::<()>(Err(fault)),
     }
@@ -157,6 +155,10 @@ impl CloudRun {
             Call::GetExecution(name) => answer(self.v1_execution(place, &name).await),
             Call::CancelExecution(name) => answer(self.v1_cancel(place, &name).await),
             Call::DeleteExecution(name) => gone(self.v1_delete_execution(place, &name, dry_run).await),
+            Call::ListTasks => {
+                answer(with(listing(), async |listing| self.v1_tasks(place, listing).await).await)
+            }
+            Call::GetTask(name) => answer(self.v1_task(place, &name).await),
         }
     }
 }

@@ -140,7 +140,7 @@ fn task_spec(message: TaskSpec, old: Option<&api::TaskSpec>, refusals: &mut Refu
     api::TaskSpec {
         containers,
         volumes: volumes
-            .into_iter()
+            .iter()
             .enumerate()
             .map(|(at, message)| volume(at, &message, &old.volumes, refusals))
             .collect(),
@@ -257,7 +257,7 @@ pub(super) fn overrides(message: shape::RunRequest) -> Result<Option<api::Overri
     let mut refusals = Refusals::default();
     refuse_rest("", rest, &mut refusals);
     let overrides = overrides.map(|message| {
-        let shape::Overrides { container_overrides, task_count, timeout_seconds, rest } = message;
+        let shape::Changes { container_overrides, task_count, timeout_seconds, rest } = message;
         refuse_rest("overrides", rest, &mut refusals);
         let containers = container_overrides.into_iter().enumerate();
         let containers = containers.map(|(at, one)| container_override(at, one, &mut refusals)).collect();

@@ -33,6 +33,7 @@ pub(super) struct Object<Spec, Status> {
 
 pub(super) type Job = Object<JobSpec, JobStatus>;
 pub(super) type Execution = Object<ExecutionSpec, ExecutionStatus>;
+pub(super) type Task = Object<TaskSpec, TaskStatus>;
 
 /// A page of objects.
 #[derive(Debug, Serialize)]
@@ -196,6 +197,37 @@ pub(super) struct ExecutionStatus {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+pub(super) struct TaskStatus {
+    pub(super) index: i32,
+    pub(super) conditions: Vec<Condition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) start_time: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) completion_time: Option<Time>,
+    pub(super) retried: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_attempt_result: Option<AttemptResult>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AttemptResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) term_signal: Option<i32>,
+    pub(super) status: RpcStatus,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct RpcStatus {
+    pub(super) code: i32,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) message: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Condition {
     #[serde(rename = "type")]
     pub(super) kind: String,
@@ -212,15 +244,15 @@ pub(super) struct Condition {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct RunRequest {
-    pub(super) overrides: Option<Overrides>,
+    pub(super) overrides: Option<Changes>,
     #[serde(flatten)]
     pub(super) rest: Rest,
 }
 
+/// What one run changes of its Job.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[expect(clippy::struct_field_names, reason = "the names are Google's")]
-pub(super) struct Overrides {
+pub(super) struct Changes {
     pub(super) container_overrides: Vec<ContainerOverride>,
     pub(super) task_count: Option<i32>,
     #[serde(with = "int64")]

@@ -1,6 +1,6 @@
-"""The whole life of a Job, driven by Google's own Python client over plaintext gRPC.
+"""The whole life of a Job, driven by Google's own Python client over plaintext gRPC or REST.
 
-Usage: life.py ADDRESS NAMESPACE
+Usage: life.py ADDRESS NAMESPACE grpc|rest
 
 Ends with 0 if everything was as a user of Cloud Run expects it. Each step prints what it has shown.
 """
@@ -9,11 +9,12 @@ import sys
 
 import grpc
 from google.api_core import exceptions
+from google.auth.credentials import AnonymousCredentials
 from google.cloud import run_v2
-from google.cloud.run_v2.services.executions.transports import ExecutionsGrpcTransport
-from google.cloud.run_v2.services.jobs.transports import JobsGrpcTransport
-from google.cloud.run_v2.services.tasks.transports import TasksGrpcTransport
-from google.protobuf import duration_pb2
+from google.cloud.run_v2.services.executions import transports as of_executions
+from google.cloud.run_v2.services.jobs import transports as of_jobs
+from google.cloud.run_v2.services.tasks import transports as of_tasks
+from google.protobuf import duration_pb2, json_format
 from google.rpc import error_details_pb2
 
 # Long enough for a busy machine; every wait ends with what it waits for.
@@ -32,20 +33,44 @@ def said(step):
 
 
 def refused(kind, call):
-    """The exception of that kind that `call` ends with."""
+    """The exception of that kind that `call` ends with. Over REST the client knows no more than the HTTP status."""
     try:
         found = call()
-    except kind as error:
+    except exceptions.GoogleAPICallError as error:
+        assert isinstance(error, kind) or (not error.grpc_status_code and error.code == kind.code), repr(error)
         return error
     raise AssertionError(f"no {kind.__name__}, but {found!r}")
 
 
+def detail(error, kind):
+    """What of that kind an exception brought; over REST as it stood in the JSON."""
+    for one in error.details:
+        if isinstance(one, kind):
+            return one
+        if isinstance(one, dict) and one["@type"].endswith(f"/{kind.DESCRIPTOR.full_name}"):
+            return json_format.ParseDict({key: one[key] for key in one if key != "@type"}, kind())
+    raise AssertionError(f"no {kind.DESCRIPTOR.full_name} in {error.details!r}")
+
+
 class Life:
-    def __init__(self, address, namespace):
-        channel = grpc.insecure_channel(address)
-        self.jobs = run_v2.JobsClient(transport=JobsGrpcTransport(channel=channel))
-        self.executions = run_v2.ExecutionsClient(transport=ExecutionsGrpcTransport(channel=channel))
-        self.tasks = run_v2.TasksClient(transport=TasksGrpcTransport(channel=channel))
+    def __init__(self, address, namespace, protocol):
+        if protocol == "grpc":
+            how = {"channel": grpc.insecure_channel(address)}
+            jobs, executions, tasks = (
+                of_jobs.JobsGrpcTransport,
+                of_executions.ExecutionsGrpcTransport,
+                of_tasks.TasksGrpcTransport,
+            )
+        else:
+            how = {"host": address, "url_scheme": "http", "credentials": AnonymousCredentials()}
+            jobs, executions, tasks = (
+                of_jobs.JobsRestTransport,
+                of_executions.ExecutionsRestTransport,
+                of_tasks.TasksRestTransport,
+            )
+        self.jobs = run_v2.JobsClient(transport=jobs(**how))
+        self.executions = run_v2.ExecutionsClient(transport=executions(**how))
+        self.tasks = run_v2.TasksClient(transport=tasks(**how))
         self.parent = f"projects/{namespace}/locations/us-central1"
 
     def create(self, name, job):
@@ -64,7 +89,7 @@ class Life:
         assert [job.name for job in self.jobs.list_jobs(parent=self.parent)] == [made.name]
         said("a job is created, read and listed")
         taken = refused(exceptions.AlreadyExists, lambda: self.create("life", shell("true")))
-        info = next(one for one in taken.details if isinstance(one, error_details_pb2.ResourceInfo))
+        info = detail(taken, error_details_pb2.ResourceInfo)
         assert info.resource_name.endswith("life"), info
         said("a name that is taken is refused with what has it")
         return made
@@ -144,7 +169,7 @@ class Life:
         odd.template.template.vpc_access = run_v2.VpcAccess(connector="c")
         odd.template.template.containers[0].image = ""
         error = refused(exceptions.InvalidArgument, lambda: self.create("odd", odd))
-        bad = next(one for one in error.details if isinstance(one, error_details_pb2.BadRequest))
+        bad = detail(error, error_details_pb2.BadRequest)
         fields = sorted(one.field for one in bad.field_violations)
         assert fields == ["job.template.template.containers[0].image", "job.template.template.vpc_access"], fields
         said("what cannot be honoured is refused by name")

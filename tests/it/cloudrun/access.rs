@@ -422,11 +422,75 @@ fn routes() -> Vec<Row> {
         v1(Method::GET, "executions/{execution}", Reading, ""),
         v1(Method::POST, "executions/missing:cancel", Writing, "{}"),
         v1(Method::DELETE, "executions/{execution}?dryRun=All", Writing, ""),
+        v1(Method::GET, "tasks?labelSelector=run.googleapis.com%2Fexecution%3D{execution}", Reading, ""),
+        v1(Method::GET, "tasks/{execution}-task0", Reading, ""),
         rest(Method::POST, "/v2/entries:list", Reading, LOGS),
         rest(Method::GET, "/v1/projects/{*path}", Token, ""),
+        // Where there is nothing.
         rest(Method::GET, "/v1/{*path}", Token, ""),
         rest(Method::GET, "/apis/{*path}", Token, ""),
+        rest(Method::PUT, "/{*path}", Token, ""),
     ]
+    .into_iter()
+    .chain(routes_of_v2())
+    .collect()
+}
+
+/// A Job in the form of v2.
+const V2_JOB: &str = r#"{"template": {"template": {"containers": [{"image": "none"}]}}}"#;
+const VALIDATE: &str = r#"{"validateOnly": true}"#;
+
+/// The same API as that of gRPC, so the same rights.
+fn routes_of_v2() -> Vec<Row> {
+    use Takes::{Reading, Token, Writing};
+    let v2 = |method: Method, path: &str, takes: Takes, body: &'static str| {
+        let whole = format!("/v2/projects/{{namespace}}/locations/here/{path}");
+        let name = v2_name(&method, &whole);
+        Row { name, ..rest(method, Box::leak(whole.into_boxed_str()), takes, body) }
+    };
+    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    let (job, run) = ("jobs/resize", "jobs/resize/executions/{execution}");
+    let operation = "operations/run.resize.{execution}.none.1";
+    vec![
+        v2(post.clone(), "jobs?jobId=fresh&validateOnly=true", Writing, V2_JOB),
+        v2(get.clone(), "jobs", Reading, ""),
+        v2(get.clone(), job, Reading, ""),
+        v2(Method::PATCH, &format!("{job}?validateOnly=true"), Writing, V2_JOB),
+        v2(delete.clone(), &format!("{job}?validateOnly=true"), Writing, ""),
+        v2(post.clone(), &format!("{job}:run"), Writing, VALIDATE),
+        v2(get.clone(), &format!("{job}:getIamPolicy"), Token, ""),
+        v2(post.clone(), &format!("{job}:setIamPolicy"), Token, "{}"),
+        v2(post.clone(), &format!("{job}:testIamPermissions"), Token, "{}"),
+        v2(get.clone(), &format!("{job}/executions"), Reading, ""),
+        v2(get.clone(), run, Reading, ""),
+        v2(delete.clone(), &format!("{run}?validateOnly=true"), Writing, ""),
+        v2(post.clone(), &format!("{run}:cancel"), Writing, VALIDATE),
+        v2(get.clone(), &format!("{run}/tasks"), Reading, ""),
+        v2(get.clone(), &format!("{run}/tasks/{{execution}}-task0"), Reading, ""),
+        v2(get.clone(), "operations", Reading, ""),
+        v2(get, operation, Reading, ""),
+        v2(delete, operation, Reading, ""),
+        v2(post.clone(), &format!("{operation}:wait"), Reading, "{}"),
+        v2(post, &format!("{operation}:cancel"), Writing, "{}"),
+    ]
+}
+
+/// How the table of calls of v2 names what that path asks for: method, collection or one of it, and verb.
+fn v2_name(method: &Method, path: &str) -> String {
+    let path = path.split('?').next().unwrap();
+    let (path, verb) =
+        path.split_once(':').map_or((path, String::new()), |(path, verb)| (path, format!(":{verb}")));
+    let parts: Vec<&str> = path.trim_start_matches("/v2/").split('/').collect();
+    let (kind, is_one) = match parts.as_slice() {
+        [.., kind, _] if parts.len().is_multiple_of(2) => (kind.trim_end_matches('s'), true),
+        [.., kind] => (*kind, false),
+        [] => panic!("{path}"),
+    };
+    let (first, rest) = kind.split_at(1);
+    assert_eq!(is_one, !rest.ends_with('s'), "{path}");
+    let method =
+        if verb.ends_with("IamPolicy") || verb.ends_with("IamPermissions") { "_" } else { method.as_str() };
+    format!("v2 {method} {}{rest} {verb}", first.to_uppercase())
 }
 
 /// How the table of calls of v1 names what that path asks for: method, kind, verb, and whether there is a name.
@@ -471,6 +535,18 @@ fn made() -> BTreeSet<String> {
         let name = if name.contains("Some") { "Some" } else { "None" };
         found.insert(format!("v1 {method} {kind} {verb:?} {name}"));
     }
+    // Arms of several lines begin as those of one do.
+    let call = include_str!("../../../src/cloudrun/v2/call.rs");
+    for line in call.lines().map(str::trim_start).filter(|line| line.contains(", Collection::")) {
+        let Some((pattern, _)) = line.strip_prefix('(').and_then(|line| line.split_once(") =>")) else {
+            continue;
+        };
+        let (method, rest) = pattern.split_once(", Collection::").unwrap();
+        let (collection, verbs) = rest.split_once(", ").unwrap();
+        for verb in verbs.split(" | ") {
+            found.insert(format!("v2 {} {collection} {}", method.trim_matches('"'), verb.trim_matches('"')));
+        }
+    }
     let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cloudrun");
     let mut folders = vec![sources];
     while let Some(folder) = folders.pop() {
@@ -482,8 +558,9 @@ fn made() -> BTreeSet<String> {
             }
             let text = std::fs::read_to_string(path).unwrap();
             let routes = text.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
-            // This one is taken apart by the table of calls.
-            found.extend(routes.filter(|route| !route.contains("/v1/namespaces/")).map(str::to_owned));
+            // These are taken apart by the tables of calls.
+            let is_table = |route: &str| route.contains("/v1/namespaces/") || route == "/v2/{*path}";
+            found.extend(routes.filter(|route| !is_table(route)).map(str::to_owned));
         }
     }
     found
@@ -492,13 +569,13 @@ fn made() -> BTreeSet<String> {
 #[test]
 fn no_call_and_no_route_is_left_out() {
     let named = |rows: &[Row]| -> BTreeSet<String> {
-        let path = |row: &Row| match row.name.strip_prefix("v1 ") {
-            Some(_) => row.name.clone(),
-            None => row.name.rsplit(' ').next().unwrap().to_owned(),
+        let path = |row: &Row| match row.name.get(..3) {
+            Some("v1 " | "v2 ") => row.name.clone(),
+            _ => row.name.rsplit(' ').next().unwrap().to_owned(),
         };
         rows.iter().map(path).collect()
     };
-    assert!(generated().len() >= 20 && made().len() >= 14, "{:?} {:?}", generated(), made());
+    assert!(generated().len() >= 20 && made().len() >= 34, "{:?} {:?}", generated(), made());
     let left_out: Vec<_> = served().difference(&named(&rpcs())).cloned().collect();
     assert_eq!(left_out, [""; 0], "calls that the matrix does not try");
     let left_out: Vec<_> = made().difference(&named(&routes())).cloned().collect();
@@ -624,4 +701,38 @@ async fn overrides_and_accounts_take_rights_of_their_own() {
     }
     let refused = jobs.create_job(with(create("other"), Some(&trusted))).await.unwrap_err();
     assert!(refused.message().contains("serviceaccounts \"other\""), "{refused}");
+    for (row, words) in beyond() {
+        let refused = (row.call)(&world, Some(author.clone())).await.unwrap_err();
+        assert!(
+            refused.0 == Code::PermissionDenied && refused.1.contains(words),
+            "{}: {refused:?}",
+            row.name
+        );
+    }
+}
+
+/// What takes more than the right to write Jobs and to run them, over REST.
+fn beyond() -> Vec<(Row, &'static str)> {
+    const CHANGED: &str = r#"{"validateOnly": true, "overrides": {"taskCount": 2}}"#;
+    const AS_ROBOT: &str =
+        r#"{"template": {"template": {"serviceAccount": "robot", "containers": [{"image": "none"}]}}}"#;
+    const V1_AS_ROBOT: &str = r#"{"metadata": {"name": "fresh"}, "spec": {"template": {"spec": {"template": {
+        "spec": {"serviceAccountName": "robot", "containers": [{"image": "none"}]}}}}}}"#;
+    const V1: &str = "/apis/run.googleapis.com/v1/namespaces/{namespace}/jobs";
+    const V2: &str = "/v2/projects/{namespace}/locations/here/jobs";
+    let (overrides, account) = ("jobs/override", "serviceaccounts");
+    [
+        (V1, Method::POST, "/resize:run", r#"{"overrides": {"taskCount": 2}}"#, overrides),
+        (V1, Method::POST, "?dryRun=All", V1_AS_ROBOT, account),
+        (V1, Method::PUT, "/resize?dryRun=All", V1_AS_ROBOT, account),
+        (V2, Method::POST, "/resize:run", CHANGED, overrides),
+        (V2, Method::POST, "?jobId=fresh&validateOnly=true", AS_ROBOT, account),
+        (V2, Method::PATCH, "/resize?validateOnly=true", AS_ROBOT, account),
+    ]
+    .into_iter()
+    .map(|(base, method, path, body, words)| {
+        let whole = Box::leak(format!("{base}{path}").into_boxed_str());
+        (rest(method, whole, Takes::Writing, body), words)
+    })
+    .collect()
 }

@@ -5,6 +5,7 @@ mod executions;
 mod jobs;
 mod life;
 mod operations;
+mod rest;
 mod tasks;
 
 use googleapis_tonic_google_cloud_run_v2::google::cloud::run::v2;

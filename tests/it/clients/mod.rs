@@ -1,5 +1,7 @@
 //! Google's own clients, unmodified, against the binary. `tests/clients/` holds what they do.
 
+mod gcloud;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -53,14 +55,18 @@ async fn the_official_python_client_lives_the_whole_life_of_a_job() {
             return cluster::say(&format!("skipped: Google's Python client cannot be had: {last}"));
         }
     };
+    tokio::join!(life(&python, "grpc"), life(&python, "rest"));
+}
+
+async fn life(python: &Path, protocol: &str) {
     let dev = Dev::start(&["--quiet"]).await;
     let address = dev.url("cloudRun").replace("http://", "");
     let mut life = Command::new(python);
-    life.arg(clients().join("python/life.py")).args([address.as_str(), "default"]);
+    life.arg(clients().join("python/life.py")).args([address.as_str(), "default", protocol]);
     // A proxy of this machine is for other addresses.
     life.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
-    let said = output(&mut life).await.unwrap_or_else(|said| panic!("{said}"));
-    assert!(said.lines().filter(|line| line.starts_with("ok: ")).count() >= 12, "{said}");
+    let said = output(&mut life).await.unwrap_or_else(|said| panic!("{protocol}: {said}"));
+    assert!(said.lines().filter(|line| line.starts_with("ok: ")).count() >= 12, "{protocol}: {said}");
     let (code, _) = dev.stop(Signal::SIGTERM).await;
     assert_eq!(code, 0);
 }
