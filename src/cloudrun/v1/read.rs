@@ -142,7 +142,7 @@ fn task_spec(message: TaskSpec, old: Option<&api::TaskSpec>, refusals: &mut Refu
         volumes: volumes
             .iter()
             .enumerate()
-            .map(|(at, message)| volume(at, &message, &old.volumes, refusals))
+            .map(|(at, message)| volume(at, message, &old.volumes, refusals))
             .collect(),
         max_retries: max_retries.unwrap_or(api::DEFAULT_MAX_RETRIES),
         timeout_seconds: timeout_seconds.unwrap_or(api::DEFAULT_TIMEOUT_SECONDS),
