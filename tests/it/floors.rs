@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Module → floor. A module may import modules of a lower floor only; `api` carries `filter`, `feed` carries `triggers`.
 const FLOORS: &[(&str, u8)] = &[
     ("event", 0),
+    ("cel", 3),
     ("spans", 5),
     ("manners", 5),
     ("api", 10),
@@ -26,7 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// Modules that must stay free of clients, runtimes and clocks.
-const PURE: &[&str] = &["event", "api", "filter", "plan"];
+const PURE: &[&str] = &["event", "cel", "api", "filter", "plan"];
 
 /// What a pure module must not name. `kube` types are fine above floor 0; a client, a runtime or the clock is not.
 const IMPURE: &[&str] = &[

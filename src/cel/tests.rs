@@ -1,0 +1,543 @@
+//! What the language is, by example; what it can never do, by property; and that it is CEL, by comparison.
+
+use bytes::Bytes;
+use kube::core::cel::cel as library;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::json;
+use super::{Input, Problem, Program};
+use crate::event::Event;
+
+const DATA: &str = r#"{"order": {"id": "o-7", "total": 12.50, "count": 3, "big": 9007199254740993, "paid": true,
+  "note": null, "tags": ["a", "b"], "items": [{"sku": "x", "price": 2}, {"sku": "y", "price": 30.5}]},
+  "huge": 18446744073709551616, "max": 18446744073709551615, "exp": 1e3, "text": "Grüße aus 筧", "if": 1}"#;
+
+fn event(data: &str) -> Event {
+    Event::builder()
+        .required("42", "/orders/eu", "com.example.order")
+        .set("subject", "shop/cat.png")
+        .set("num", 5)
+        .set("flag", true)
+        .set("text", "5")
+        .set("datacontenttype", "application/json")
+        .data(Bytes::copy_from_slice(data.as_bytes()))
+        .build()
+        .unwrap()
+}
+
+fn compiled(source: &str) -> Program {
+    Program::compile(source).unwrap_or_else(|error| panic!("{source}: {error}"))
+}
+
+/// The value as text, or the error.
+fn told(source: &str) -> String {
+    told_of(source, &event(DATA))
+}
+
+fn told_of(source: &str, event: &Event) -> String {
+    let (program, input) = (compiled(source), Input::new(event));
+    match program.evaluate(&input) {
+        Ok(value) => value.to_json(10_000).unwrap(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn an_event_is_attributes_and_data() {
+    for (source, expected) in [
+        ("event.type", r#""com.example.order""#),
+        ("event['source']", r#""/orders/eu""#),
+        ("event[event.type == 'x' ? 'id' : 'subject']", r#""shop/cat.png""#),
+        ("event.specversion + '/' + event.id", r#""1.0/42""#),
+        // Typed extensions keep their types; everything else is a string.
+        ("event.num + 1", "6"),
+        ("event.flag && event.num == 5", "true"),
+        ("event.text == 5", "false"),
+        (
+            "[has(event.subject), has(event.time), has(event.data), has(event.other)]",
+            "[true,false,true,false]",
+        ),
+        ("event.data.order.id", r#""o-7""#),
+        ("event.data['order']['id']", r#""o-7""#),
+        ("event['data'].order.tags[1]", r#""b""#),
+        ("event.data.if", "1"),
+        (
+            "[has(event.data.order.id), has(event.data.order.other), has(event.data.order.note)]",
+            "[true,false,true]",
+        ),
+    ] {
+        assert_eq!(told(source), expected, "{source}");
+    }
+}
+
+#[test]
+fn numbers_stay_as_they_were_written() {
+    for (source, expected) in [
+        ("event.data.order.total", "12.50"),
+        ("event.data.order.big", "9007199254740993"),
+        ("event.data.huge", "18446744073709551616"),
+        ("event.data.max", "18446744073709551615"),
+        ("event.data.exp", "1e3"),
+        ("string(event.data.order.total)", r#""12.50""#),
+        // They are compared for what they are worth, without rounding.
+        ("event.data.order.total == 12.5", "true"),
+        ("event.data.exp == 1000", "true"),
+        ("event.data.order.big == 9007199254740992.0", "false"),
+        ("event.data.order.big > 9007199254740992.0", "true"),
+        ("event.data.max < event.data.huge", "true"),
+        ("-9223372036854775808", "-9223372036854775808"),
+        ("1 == 1.0 && 1u == 1", "true"),
+        // Calculated ones have 64 bits.
+        ("event.data.order.total * 2", "25"),
+        ("event.data.order.count * 2", "6"),
+        ("7 / 2 + 7 % 2", "4"),
+        ("0.1 + 0.2", "0.30000000000000004"),
+        ("1e300 * 10", "1e301"),
+        ("1.5e-9 * 1", "1.5e-9"),
+    ] {
+        assert_eq!(told(source), expected, "{source}");
+    }
+}
+
+#[test]
+fn the_language_is_there() {
+    for (source, expected) in [
+        ("1 + 2 * 3 - 4 / 2", "5"),
+        ("(1 + 2) * 3", "9"),
+        ("!true || !!true", "true"),
+        ("--1 - -1", "2"),
+        ("1 < 2 && 'a' < 'b' && false < true && 1.5 >= 1", "true"),
+        ("true ? 'yes' : 'no'", r#""yes""#),
+        ("false ? 1 : true ? 2 : 3", "2"),
+        ("2 in [1, 2] && 'a' in {'a': 1} && !('b' in {'a': 1})", "true"),
+        ("[1, 2] + [3] == [1, 2, 3,]", "true"),
+        ("{'a': 1, 'b': [null]} == {'b': [null], 'a': 1.0}", "true"),
+        ("{'a': [1, 'x'], 'b': null}", r#"{"a":[1,"x"],"b":null}"#),
+        ("event.data.order.items.map(i, i.sku)", r#"["x","y"]"#),
+        ("event.data.order.items.map(i, i.price > 3, i.sku)", r#"["y"]"#),
+        ("event.data.order.items.filter(i, i.price > 3)", r#"[{"sku":"y","price":30.5}]"#),
+        ("event.data.order.items.all(i, i.price > 1)", "true"),
+        ("event.data.order.items.exists(i, i.sku == 'y')", "true"),
+        ("event.data.order.items.exists_one(i, has(i.sku))", "false"),
+        ("event.data.order.items.filter(i, i.price > 3).map(i, i.sku)[0]", r#""y""#),
+        ("{'b': 1, 'a': 2}.map(k, k)", r#"["b","a"]"#),
+        ("size('筧') + size([1]) + 'ab'.size() + size({})", "4"),
+        (
+            "event.data.text.contains('aus') && event.type.startsWith('com.') && event.type.endsWith('order')",
+            "true",
+        ),
+        ("event.subject.matches('^shop/[a-z]+[.]png$')", "true"),
+        ("event.subject.split('/')[1].upperAscii().lowerAscii()", r#""cat.png""#),
+        ("event.subject.replace('/', '-') + ' x '.trim()", r#""shop-cat.pngx""#),
+        ("event.data.text.substring(0, 5) + event.data.text.substring(9)", r#""Grüße 筧""#),
+        ("[event.data.text.indexOf('aus'), event.data.text.indexOf('z')]", "[6,-1]"),
+        ("['a', 'b'].join('-') + ['c'].join()", r#""a-bc""#),
+        ("string(1) + string(true) + string(1.5) + string(2u)", r#""1true1.52""#),
+        ("[int('7'), int(7.9), int(2u), uint(7), uint('7')]", "[7,7,2,7,7]"),
+        ("[double('1.5'), double(2), double(event.data.exp)]", "[1.5,2,1000]"),
+        ("bool('true') && !bool('f') && dyn(true)", "true"),
+        (r#""\x41\u00e9\101\n" + r'\n' + '''it's'''"#, r#""AéA\n\\nit's""#),
+        ("0x1F + 010 // comment", "41"),
+    ] {
+        assert_eq!(told(source), expected, "{source}");
+    }
+}
+
+#[test]
+fn an_error_that_does_not_decide_is_passed_over() {
+    for (source, expected) in [
+        ("event.missing == 1 || true", "true"),
+        ("true || event.missing == 1", "true"),
+        ("event.missing == 1 && false", "false"),
+        ("[1, 'a'].exists(x, x > 0)", "true"),
+        ("[0, 'a'].all(x, x > 0)", "false"),
+        ("event.missing == 1 && true", "`event.missing` is missing"),
+        ("['a', 1].all(x, x > 0)", "`x > 0` does not go with a string and an integer"),
+    ] {
+        assert_eq!(told(source), expected, "{source}");
+    }
+}
+
+#[test]
+fn what_has_no_value_is_named() {
+    for (source, expected) in [
+        ("event.time", "`event.time` is missing"),
+        ("event.data.order.other.id", "`event.data.order.other` is missing"),
+        ("'x' + event.data.order.tags[7]", "`event.data.order.tags[7]` is missing"),
+        ("event.data.order.note.id", "`event.data.order.note.id` is missing"),
+        ("event.data.order.id.id", "`event.data.order.id.id` is a string, not an object, and has no members"),
+        ("event.data.order + 1", "`event.data.order + 1` does not go with an object and an integer"),
+        ("event.id && true", "`event.id` is a string, not a boolean"),
+        ("1 / 0", "`1 / 0` divides by zero"),
+        ("9223372036854775807 + 1", "`9223372036854775807 + 1` has a result that is no 64-bit number"),
+        ("1e308 * 10", "`1e308 * 10` has a result that is no 64-bit number"),
+        ("int('x')", "`int('x')` cannot be made an integer"),
+        ("double('NaN')", "`double('NaN')` cannot be made a number"),
+        ("{'a': 1, 'a': 2}", "`'a'` cannot be made a second member of the same name"),
+        ("'a'.substring(2)", "`'a'.substring(2)` is missing"),
+    ] {
+        assert_eq!(told(source), expected, "{source}");
+    }
+    let missing =
+        |source, event: &Event| compiled(source).evaluate(&Input::new(event)).unwrap_err().is_missing();
+    assert!(missing("event.time", &event(DATA)) && missing("event.data", &event("{")));
+    assert!(!missing("event.id && true", &event(DATA)));
+}
+
+#[test]
+fn data_that_is_not_json_is_missing_with_the_reason() {
+    let without = Event::builder().required("1", "/s", "t").build().unwrap();
+    let text = Event::builder()
+        .required("1", "/s", "t")
+        .set("datacontenttype", "text/plain")
+        .data(Bytes::from_static(b"{}"))
+        .build()
+        .unwrap();
+    let bytes = Event::builder().required("1", "/s", "t").data(Bytes::from_static(b"\xff")).build().unwrap();
+    for (event, reason) in [
+        (without, "the event has no data"),
+        (text, "the data is not JSON by its content type"),
+        (bytes, "the data is not JSON: it is not UTF-8"),
+        (event("{\"a\": }"), "the data is not JSON"),
+    ] {
+        assert_eq!(told_of("event.data.a", &event), format!("`event.data` is missing: {reason}"));
+        assert_eq!(told_of("has(event.data)", &event), "false");
+    }
+}
+
+#[test]
+fn data_is_parsed_only_when_it_is_mentioned() {
+    // It would be refused: it is too large to iterate over, and it is not JSON.
+    let event = event(&"x".repeat(100_000));
+    assert_eq!(told_of("['a'].exists(x, x == event.id) || event.id == '42'", &event), "true");
+}
+
+#[test]
+fn mistakes_have_a_position() {
+    for (source, expected) in [
+        ("", "line 1, column 1: expected a value, found the end"),
+        ("event.type ==", "line 1, column 14: expected a value, found the end"),
+        ("event.type\n  = 'a'", "line 2, column 3: `=` means nothing here"),
+        ("'é' + + 1", "line 1, column 7: expected a value, found `+`"),
+        ("1 2", "line 1, column 3: expected an operator or the end, found `2`"),
+        ("evnt.type", "line 1, column 1: there is no `evnt`; the event is called `event`"),
+        ("event", "line 1, column 6: expected `.` and the name of an attribute, found the end"),
+        ("event.Type", "line 1, column 7: `Type` is not the name of an attribute"),
+        ("event['my-ext']", "line 1, column 1: `my-ext` is not the name of an attribute"),
+        ("x.y", "line 1, column 1: there is no `x`"),
+        ("substring('a', 1)", "line 1, column 1: `substring` is called on a value"),
+        ("'a'.string()", "line 1, column 5: `string` is not called on a value"),
+        ("timestamp('x')", "line 1, column 1: there is no function `timestamp`"),
+        ("'a'.replace('b')", "line 1, column 5: `replace` takes 2 arguments, not 1"),
+        ("'a'.matches('(')", "line 1, column 13: this is no regular expression"),
+        (
+            "'a'.matches(event.id)",
+            "line 1, column 5: `matches` takes one regular expression, written as a string",
+        ),
+        ("'a'.matches('(((a{99}){99}){99})')", "line 1, column 13: this regular expression is too large"),
+        ("[1].all(x, [2].all(y, x < y))", "line 1, column 16: an iteration inside another one"),
+        ("[1].all(1, true)", "line 1, column 9: expected the name of a variable, found `1`"),
+        ("[1].all(event, true)", "line 1, column 9: `event` cannot be the name of a variable"),
+        ("[1].all(x, true) && x", "line 1, column 21: there is no `x`"),
+        ("has(event.data['a'])", "line 1, column 5: `has` takes a path"),
+        ("b'a'", "line 1, column 1: there are no bytes here"),
+        ("'a", "line 1, column 1: this string has no end"),
+        ("'\\q'", "line 1, column 2: there is no escape `\\q`"),
+        ("'\\ud800'", "line 1, column 2: this escape names no character"),
+        ("99999999999999999999", "line 1, column 1: this is not a whole number of 64 bits"),
+        ("9223372036854775808", "line 1, column 1: this is not a whole number of 64 bits with a sign"),
+        ("1a", "line 1, column 1: this is not a whole number"),
+        ("1e999", "line 1, column 1: this is not a number of 64 bits"),
+        ("if", "line 1, column 1: `if` is a word of the language"),
+        ("Message{a: 1}", "line 1, column 1: there is no `Message`"),
+        ("size(1,)", "line 1, column 8: expected an argument, found `)`"),
+    ] {
+        let message = Program::compile(source).unwrap_err().to_string();
+        assert!(message.starts_with(expected), "{source}: {message}");
+    }
+}
+
+#[test]
+fn length_and_depth_are_bounded() {
+    let refused = |source: &str| Program::compile(source).unwrap_err().to_string();
+    assert!(refused(&format!("'{}'", "a".repeat(1023))).contains("at most 1024 bytes"));
+    for source in
+        ["(", "!(", "!!(", "-(", "[", "{'a':", "size(", "event.data[", "true ? true : (", "1+(", "has("]
+    {
+        assert!(refused(&source.repeat(1024 / source.len())).contains("brackets nest"), "{source}");
+    }
+    assert!(refused(&format!("1{}", "+1".repeat(100))).contains("nests more than 64 levels"));
+    assert!(refused(&format!("event.data{}", ".a".repeat(100))).contains("nests more than 64 levels"));
+    // Long chains of alternatives are flat.
+    assert_eq!(told(&format!("false{}", "||true".repeat(150))), "true");
+    assert_eq!(told(&format!("{}true", "!".repeat(1001))), "false");
+    assert_eq!(told(&format!("{}1", "-".repeat(1001))), "-1");
+}
+
+/// Data in which every iteration is as long as it can be.
+fn heavy() -> Event {
+    let data = json!({"text": "x".repeat(20_000), "list": vec![0; 20_000]});
+    event(&data.to_string())
+}
+
+#[test]
+fn what_takes_too_long_ends_with_an_error() {
+    let heavy = heavy();
+    for source in [
+        "event.data.list.map(i, event.data.text + 'a')",
+        "event.data.list.map(i, event.data.text.replace('x', 'yyyyyyyyyyyyyyyyyyyy'))",
+        "event.data.list.map(i, event.data.text.split('x'))",
+        "event.data.list.map(i, event.data.list + event.data.list)",
+        "event.data.list.filter(i, event.data.list == event.data.list)",
+        "event.data.list.exists(i, 1 in event.data.list)",
+        "event.data.list.all(i, event.data.text.matches('(x+x+)+y') || true)",
+        "event.data.list.all(i, event.data.text.upperAscii() != 'a')",
+        "event.data.list.map(i, event.data.text).join()",
+        "event.data.list.exists(i, event.data.text.contains('y'))",
+        // Errors are passed over, but not this one.
+        "event.data.list.map(i, event.data.text + 'a') == [] || true",
+    ] {
+        let program = compiled(source);
+        let problem = program.evaluate(&Input::new(&heavy)).unwrap_err().problem;
+        assert_eq!(problem, Problem::Spent, "{source}");
+    }
+    // A simple question about as many elements as there can be is answered.
+    assert_eq!(told_of("event.data.list.all(i, i == 0 || i > 5)", &heavy), "true");
+}
+
+#[test]
+fn large_data_is_not_iterated_over() {
+    let large = event(&json!(vec![0; 40_000]).to_string());
+    assert_eq!(told_of("event.data[39999]", &large), "0");
+    assert_eq!(
+        told_of("event.data.all(i, i == 0)", &large),
+        "`event.data` is more than 65536 bytes, which is too large for an expression that iterates"
+    );
+}
+
+#[test]
+fn a_small_value_that_holds_a_large_one_many_times_is_not_written_down() {
+    let heavy = heavy();
+    let (program, input) = (compiled("event.data.list.map(i, event.data.list)"), Input::new(&heavy));
+    let value = program.evaluate(&input).unwrap();
+    assert!(value.to_json(100_000).is_err() && value.render(100_000).is_err());
+}
+
+#[test]
+fn values_are_rendered_predictably() {
+    let rendered = |source: &str| {
+        let (program, event) = (compiled(source), event(DATA));
+        let input = Input::new(&event);
+        let value = program.evaluate(&input).unwrap();
+        value.render(1000).unwrap().map(std::borrow::Cow::into_owned)
+    };
+    for (source, expected) in [
+        ("event.id", "42"),
+        ("true", "true"),
+        ("12", "12"),
+        ("event.data.order.total", "12.50"),
+        ("event.data.order.tags", r#"["a","b"]"#),
+        // As it was sent, but for blanks.
+        ("event.data.order.items[1]", r#"{"sku":"y","price":30.5}"#),
+        (r#"["\u0000\u0085\"\\"]"#, r#"["\u0000\u0085\"\\"]"#),
+    ] {
+        assert_eq!(rendered(source).as_deref(), Some(expected), "{source}");
+    }
+    assert_eq!(rendered("event.data.order.note"), None);
+}
+
+#[test]
+fn of_members_with_one_name_the_last_one_counts() {
+    let many: String = (0..40).map(|n| format!("\"k{}\":{n},", n % 20)).collect();
+    let data = format!("{{\"a\":1,\"b\":2,\"a\":3,\"many\":{{{}\"z\":0}}}}", many);
+    let event = event(&data);
+    assert_eq!(
+        told_of("[event.data.a, size(event.data), event.data.many.k3, size(event.data.many)]", &event),
+        "[3,3,23,21]"
+    );
+}
+
+/// Expressions that are mostly meaningful.
+fn expressions() -> impl Strategy<Value = String> {
+    let leaves = prop::sample::select(vec![
+        "0",
+        "1",
+        "-7",
+        "2u",
+        "1.5",
+        "'a'",
+        "'筧'",
+        "''",
+        "true",
+        "false",
+        "null",
+        "[]",
+        "{}",
+        "x",
+        "event.id",
+        "event.num",
+        "event.flag",
+        "event.time",
+        "event.data",
+        "event.data.a",
+        "event.data.b.c",
+        "event['id']",
+        "event.data[0]",
+        "has(event.data.a)",
+        "9223372036854775807",
+        "18446744073709551615u",
+    ]);
+    leaves.prop_map(str::to_owned).prop_recursive(5, 40, 3, |inner| {
+        let operators = prop::sample::select(vec![
+            "+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "&&", "||", "in",
+        ]);
+        let folds = prop::sample::select(vec!["all", "exists", "exists_one", "map", "filter"]);
+        let functions =
+            prop::sample::select(vec!["size", "string", "int", "uint", "double", "bool", "!", "-", ""]);
+        let methods = prop::sample::select(vec![
+            "contains",
+            "startsWith",
+            "endsWith",
+            "split",
+            "indexOf",
+            "substring",
+            "join",
+        ]);
+        prop_oneof![
+            (inner.clone(), operators, inner.clone()).prop_map(|(a, o, b)| format!("({a}) {o} ({b})")),
+            (inner.clone(), folds, inner.clone()).prop_map(|(a, f, b)| format!("({a}).{f}(x, {b})")),
+            (functions, inner.clone()).prop_map(|(f, a)| format!("{f}({a})")),
+            (inner.clone(), methods, inner.clone()).prop_map(|(a, m, b)| format!("({a}).{m}({b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a})[{b}]")),
+            (inner.clone(), inner.clone(), inner.clone())
+                .prop_map(|(a, b, c)| format!("({a}) ? ({b}) : ({c})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("[{a}, {b}]")),
+            inner.prop_map(|a| format!("{{'a': {a}}}")),
+        ]
+    })
+}
+
+/// JSON of any shape.
+fn documents() -> impl Strategy<Value = serde_json::Value> {
+    let numbers = prop_oneof![
+        any::<i64>().prop_map(|value| json!(value)),
+        any::<u64>().prop_map(|value| json!(value)),
+        any::<f64>().prop_map(|value| json!(value)),
+    ];
+    shaped(numbers, ".{0,6}", 4)
+}
+
+/// JSON that the library has nothing of its own to say about: it counts bytes where the language counts characters, has
+/// its own way to write large doubles, and objects have no order.
+fn plain_documents() -> impl Strategy<Value = serde_json::Value> {
+    let halves = (-1_000..1_000_i32).prop_map(|value| json!(f64::from(value) + 0.5));
+    let numbers = prop_oneof![any::<i32>().prop_map(|value| json!(value)), halves];
+    shaped(numbers, "[ -~]{0,6}", 2)
+}
+
+fn shaped(
+    numbers: impl Strategy<Value = serde_json::Value> + 'static,
+    text: &'static str,
+    members: usize,
+) -> impl Strategy<Value = serde_json::Value> {
+    let leaves = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(|value| json!(value)),
+        numbers,
+        text.prop_map(|value| json!(value)),
+    ];
+    leaves.prop_recursive(4, 30, 4, move |inner| {
+        let names = if members > 2 { "[abc]|.{0,3}" } else { "[abc]" };
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|values| json!(values)),
+            prop::collection::hash_map(names, inner, 0..members).prop_map(|members| json!(members)),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_is_too_much_for_the_compiler(source in r#"[ -~é\n]{0,40}|([a-z.()\[\]{}'"0-9!<>=&|?:,+*/%-]|event\.data|\.map\(x,|has\(){0,60}"#) {
+        if let Ok(program) = Program::compile(&source) {
+            drop(program.evaluate(&Input::new(&event(DATA))));
+        }
+    }
+
+    #[test]
+    fn no_expression_is_too_much_for_any_event(source in expressions(), data in documents()) {
+        if let Ok(program) = Program::compile(&source) {
+            let event = event(&data.to_string());
+            let input = Input::new(&event);
+            if let Ok(value) = program.evaluate(&input) {
+                // What comes out is JSON, and the same every time.
+                let text = value.to_json(1_000_000).unwrap();
+                prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+                prop_assert_eq!(program.evaluate(&input).unwrap().to_json(1_000_000).unwrap(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn json_is_read_as_by_everybody_else(text in r#"[\[\]{}:,"a\\u0-9eE.+ \n-]{0,12}|(true|false|null|\[|\]|\{|\}|"a"|"\\u00e9"|"\\ud83d\\ude00"|:|,| |-?[0-9]{1,22}|[0-9]\.[0-9]{1,3}(e-?[0-9]{1,3})?){0,12}"#) {
+        let ours = json::parse(&text);
+        let theirs = serde_json::from_str::<serde_json::Value>(&text);
+        prop_assert_eq!(ours.is_some(), theirs.is_ok(), "{}", text);
+        if let (Some(ours), Ok(theirs)) = (ours, theirs) {
+            let back: serde_json::Value = serde_json::from_str(&ours.to_json(10_000).unwrap()).unwrap();
+            prop_assert_eq!(back, theirs);
+        }
+    }
+
+    #[test]
+    fn documents_come_out_as_they_went_in(data in documents()) {
+        let text = data.to_string();
+        let event = event(&text);
+        let (program, input) = (compiled("event.data"), Input::new(&event));
+        let back: serde_json::Value =
+            serde_json::from_str(&program.evaluate(&input).unwrap().to_json(1_000_000).unwrap()).unwrap();
+        prop_assert_eq!(back, data);
+    }
+
+    /// Where the library and we both have an answer, it is the same. It lets fewer types meet, and `!!` and `--` are one
+    /// `!` and one `-` to it; doubles are compared as doubles.
+    #[test]
+    fn it_is_cel(source in expressions(), data in plain_documents()) {
+        let source = source.replace('筧', "k");
+        let (Ok(ours), Ok(theirs)) = (Program::compile(&source), library::Program::compile(&source)) else {
+            return Ok(());
+        };
+        let event = event(&data.to_string());
+        let mut context = library::Context::default();
+        context.add_variable("event", json!({"id": "42", "num": 5, "flag": true, "data": data})).unwrap();
+        let input = Input::new(&event);
+        let (Ok(ours), Ok(theirs)) = (ours.evaluate(&input), theirs.execute(&context)) else { return Ok(()) };
+        let ours: serde_json::Value = serde_json::from_str(&ours.to_json(1_000_000).unwrap()).unwrap();
+        prop_assert!(alike(&ours, &theirs), "{}: ours {}, theirs {:?}", source, ours, theirs);
+    }
+}
+
+/// Whether the library's value is this one. Its doubles lose their kind in JSON.
+fn alike(ours: &serde_json::Value, theirs: &library::Value) -> bool {
+    use library::Value;
+    match theirs {
+        Value::Null => ours.is_null(),
+        Value::Bool(value) => ours == &json!(value),
+        Value::Int(value) => ours == &json!(value),
+        Value::UInt(value) => ours == &json!(value),
+        Value::Float(value) => ours.as_f64() == Some(*value),
+        Value::String(value) => ours == &json!(&**value),
+        Value::List(values) => ours.as_array().is_some_and(|ours| {
+            ours.len() == values.len()
+                && ours.iter().zip(values.iter()).all(|(ours, theirs)| alike(ours, theirs))
+        }),
+        Value::Map(members) => ours.as_object().is_some_and(|ours| {
+            let theirs = |name: &String| members.get(&library::objects::Key::from(name.as_str()));
+            ours.len() == members.map.len()
+                && ours.iter().all(|(name, value)| theirs(name).is_some_and(|theirs| alike(value, theirs)))
+        }),
+        _ => false,
+    }
+}
