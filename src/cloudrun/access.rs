@@ -201,6 +201,11 @@ impl CloudRun {
         Ok(self.gate.check(self.caller()?, &[to(Verb::Use), to(Verb::Impersonate)]).await?)
     }
 
+    /// The name of the caller; none where nobody is asked.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.caller.as_ref().and_then(Caller::identity).map(|identity| identity.user.as_str())
+    }
+
     fn caller(&self) -> Result<&Caller, Fault> {
         self.caller.as_ref().ok_or_else(|| auth::Error::Missing.into())
     }

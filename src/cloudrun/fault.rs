@@ -3,7 +3,7 @@
 
 use tonic::Code;
 
-use crate::ops;
+use crate::ops::{self, Cause};
 use crate::plan::Refusal;
 
 /// A field of a request, and what is wrong with it.
@@ -69,6 +69,17 @@ impl Fault {
         Self::invalid(vec![Violation { field: field.to_owned(), description: description.into() }])
     }
 
+    /// The API server does not take it, because of these fields.
+    fn rejected(message: String, causes: Vec<Cause>) -> Self {
+        let violations =
+            causes.into_iter().map(|Cause { field, message }| Violation { field, description: message });
+        let violations: Vec<_> = violations.collect();
+        if violations.is_empty() {
+            return Self::invalid_field("", message);
+        }
+        Self { code: Code::InvalidArgument, message, detail: Detail::Fields(violations) }
+    }
+
     /// There is no such resource.
     pub(crate) fn not_found(kind: &str, name: &str) -> Self {
         Self::about(Code::NotFound, format!("{kind} {name} not found"), kind, name)
@@ -117,7 +128,7 @@ impl From<ops::Error> for Fault {
             Error::NotFound { kind, name } => Self::about(Code::NotFound, message, &kind, &name),
             Error::AlreadyExists { kind, name } => Self::about(Code::AlreadyExists, message, &kind, &name),
             Error::Refusal(refusal) => refusal.into(),
-            Error::Rejected { code: _, message } => Self::invalid_field("", message),
+            Error::Rejected { code: _, message, causes } => Self::rejected(message, causes),
             Error::OverQuota { .. } => Self::new(Code::ResourceExhausted, message),
             Error::Forbidden { .. } => Self::new(Code::PermissionDenied, message),
             Error::Conflict { .. } | Error::NamesTaken { .. } => Self::new(Code::Aborted, message),
@@ -147,7 +158,7 @@ impl From<Refusal> for Fault {
 }
 
 /// A path in the names of the messages.
-fn snake(path: &str) -> String {
+pub(super) fn snake(path: &str) -> String {
     let mut text = String::with_capacity(path.len() + 4);
     for letter in path.chars() {
         if letter.is_ascii_uppercase() {

@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use tonic::Code;
 
 use super::convert::{self, read_job, read_overrides};
-use super::fault::{Fault, Violation};
+use super::fault::{Detail, Fault, Violation};
 use super::messages::longrunning::Operation;
 use super::messages::longrunning::operation::Result as Outcome;
 use super::messages::v2;
@@ -30,8 +30,8 @@ impl CloudRun {
 
     async fn create(&self, message: v2::Job, name: &JobName, mode: Mode) -> Result<Operation, Fault> {
         let wanted = read_job(message, name, None).map_err(|fault| within("job", fault))?;
-        self.allow_account(&wanted).await?;
-        let created = ops::create(&self.client, &wanted, mode).await?;
+        let wanted = self.authored(wanted).await?;
+        let created = ops::create(&self.client, &wanted, mode).await.map_err(refused)?;
         Ok(self.job_operation(Verb::CreateJob, &created, &name.place, mode))
     }
 
@@ -82,8 +82,8 @@ impl CloudRun {
         let old = self.live_job(name).await?;
         check_etag(&message.etag, &convert::etag(&old.metadata), "job", &name.job)?;
         let wanted = read_job(message.clone(), name, Some(&old)).map_err(|fault| within("job", fault))?;
-        self.allow_account(&wanted).await?;
-        let updated = ops::replace(&self.client, &wanted, mode).await?;
+        let wanted = self.authored(wanted).await?;
+        let updated = ops::replace(&self.client, &wanted, mode).await.map_err(refused)?;
         Ok(self.job_operation(Verb::UpdateJob, &updated, &name.place, mode))
     }
 
@@ -185,4 +185,15 @@ pub(super) fn within(field: &str, fault: Fault) -> Fault {
         description: one.description.clone(),
     });
     Fault::invalid(inner.collect())
+}
+
+/// Why the API server does not take a Job, by the fields of the message.
+fn refused(error: ops::Error) -> Fault {
+    let mut fault = Fault::from(error);
+    if let Detail::Fields(violations) = &mut fault.detail {
+        for one in violations.iter_mut().filter(|one| !one.field.is_empty()) {
+            one.field = format!("job.{}", convert::of_stored(&one.field));
+        }
+    }
+    fault
 }

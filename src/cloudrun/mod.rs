@@ -8,6 +8,7 @@
 //! | `cache` | the copy of Jobs and Executions that polling clients are answered from |
 //! | `paging` | lists in pages |
 //! | `access` | who may ask for what |
+//! | `author` | who made a Job, and who changed it last |
 //! | `fault`, `status` | why a request is refused; the same in gRPC |
 //! | `grpc` | the services on the wire; their traits are made by `build.rs` |
 //! | `rest` | what all of the REST APIs have in common |
@@ -27,6 +28,7 @@
 //! - An etag follows the spec, so that a run that is counted comes between nobody's read and write.
 
 mod access;
+mod author;
 mod cache;
 mod convert;
 mod executions;

@@ -231,7 +231,7 @@ mod tests {
         assert!(matches!(Failure::from(forbidden), Failure::HeldBack(_)));
         let over = ops::Error::OverQuota { message: "full".to_owned() };
         assert!(matches!(Failure::from(over), Failure::HeldBack(_)));
-        let rejected = ops::Error::Rejected { code: 422, message: "bad".to_owned() };
+        let rejected = ops::Error::Rejected { code: 422, message: "bad".to_owned(), causes: Vec::new() };
         assert!(matches!(Failure::from(rejected), Failure::Refused(message) if message == "bad"));
     }
 }

@@ -1,6 +1,7 @@
 //! The one error of every use case, and how an API server's answer maps to it.
 
 use kube::Resource;
+use kube::core::response::StatusCause;
 
 use crate::plan::Refusal;
 
@@ -33,6 +34,8 @@ pub enum Error {
         code: u16,
         /// The API server's words.
         message: String,
+        /// The fields that it names.
+        causes: Vec<Cause>,
     },
     /// A quota of the namespace is used up. Asking again later may help.
     #[error("over quota: {message}")]
@@ -84,6 +87,25 @@ pub enum Error {
     Watch(#[source] Box<kube::runtime::watcher::Error>),
 }
 
+/// A field that the API server does not accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// Its path in the object.
+    pub field: String,
+    /// The API server's words.
+    pub message: String,
+}
+
+impl Cause {
+    /// What a cause says of a field, if it is about one.
+    fn of(cause: &StatusCause) -> Option<Self> {
+        let StatusCause { reason: _, message, field } = cause;
+        // What it writes of the whole object.
+        let is_field = !field.is_empty() && field != "<nil>";
+        is_field.then(|| Self { field: field.clone(), message: message.clone() })
+    }
+}
+
 impl Error {
     /// Whether the same request may succeed later without anybody changing it.
     pub fn is_transient(&self) -> bool {
@@ -117,7 +139,10 @@ impl Error {
                 Error::AlreadyExists { kind: K::kind(&()).to_lowercase(), name: name.to_owned() }
             }
             409 => Error::Conflict { message },
-            code @ (400 | 405 | 406 | 413 | 415 | 422) => Error::Rejected { code, message },
+            code @ (400 | 405 | 406 | 413 | 415 | 422) => {
+                let causes = status.details.iter().flat_map(|details| &details.causes);
+                Error::Rejected { code, message, causes: causes.filter_map(Cause::of).collect() }
+            }
             _ => Error::Unavailable(Box::new(error)),
         }
     }
@@ -131,6 +156,7 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
+    use kube::core::response::StatusDetails;
 
     use super::*;
     use crate::api::Job;
@@ -165,6 +191,30 @@ mod tests {
             answer(403, "executions is forbidden: exceeded quota: count, requested: 1, used: 5, limited: 5");
         assert!(matches!(found, Error::OverQuota { .. }), "{found:?}");
         assert!(matches!(answer(403, "cannot create"), Error::Forbidden { .. }));
+    }
+
+    #[test]
+    fn the_fields_that_are_wrong_are_known() {
+        let mut status = Status::failure("Job is invalid", "Invalid").with_code(422);
+        let cause = |field: &str| StatusCause {
+            reason: "FieldValueInvalid".to_owned(),
+            message: "too long".to_owned(),
+            field: field.to_owned(),
+        };
+        let causes = vec![cause("metadata.name"), cause("<nil>"), cause("")];
+        status.details = Some(StatusDetails {
+            name: String::new(),
+            group: String::new(),
+            kind: String::new(),
+            uid: String::new(),
+            causes,
+            retry_after_seconds: 0,
+        });
+        let Error::Rejected { causes, .. } = Error::of::<Job>(kube::Error::Api(status.boxed()), "resize")
+        else {
+            panic!("another error");
+        };
+        assert_eq!(causes, [Cause { field: "metadata.name".to_owned(), message: "too long".to_owned() }]);
     }
 
     #[test]

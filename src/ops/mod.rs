@@ -9,7 +9,7 @@ mod objects;
 mod runs;
 
 pub use accept::{Accepted, Outcome, accept};
-pub use error::Error;
+pub use error::{Cause, Error};
 pub use logs::{LogLine, LogOptions, logs};
 pub use objects::{Mode, create, delete, delete_exactly, get, list, replace, scoped};
 pub use runs::{Description, cancel, cancel_exactly, describe, pods, run, run_with, task_set, wait, watch};

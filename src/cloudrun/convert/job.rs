@@ -11,10 +11,11 @@ use super::metadata;
 use super::template::{read_template, template};
 use super::time;
 use crate::api::{CONDITION_READY, ExecutionReference, Job, JobSpec, JobStatus};
-use crate::cloudrun::fault::Fault;
+use crate::cloudrun::fault::{Fault, snake};
 use crate::cloudrun::messages::api::LaunchStage;
 use crate::cloudrun::messages::v2;
 use crate::cloudrun::messages::v2::execution_reference::CompletionStatus;
+use crate::cloudrun::messages::v2::job::CreateExecution;
 use crate::cloudrun::names::{JobName, Place};
 use crate::plan::Phase;
 
@@ -22,6 +23,10 @@ use crate::plan::Phase;
 const CLIENT: &str = "run.googleapis.com/client-name";
 /// Annotation of the v1 API: its version.
 const CLIENT_VERSION: &str = "run.googleapis.com/client-version";
+/// Annotation of the v1 API: who made the object.
+pub(in crate::cloudrun) const CREATOR: &str = "run.googleapis.com/creator";
+/// Annotation of the v1 API: who changed it last.
+pub(in crate::cloudrun) const LAST_MODIFIER: &str = "run.googleapis.com/lastModifier";
 /// Annotation of the v1 API: the stage of what the client may use.
 const LAUNCH_STAGE: &str = "run.googleapis.com/launch-stage";
 
@@ -65,8 +70,8 @@ pub(in crate::cloudrun) fn job(
         update_time: deleted.max(changed(given)).max(created).map(time::timestamp),
         delete_time: deleted.map(time::timestamp),
         expire_time: None,
-        creator: String::new(),
-        last_modifier: String::new(),
+        creator: said(CREATOR),
+        last_modifier: said(LAST_MODIFIER),
         client: said(CLIENT),
         client_version: said(CLIENT_VERSION),
         launch_stage: LaunchStage::from_str_name(&said(LAUNCH_STAGE)).unwrap_or(LaunchStage::Ga).into(),
@@ -164,8 +169,12 @@ pub(in crate::cloudrun) fn read_job(
         &binary_authorization.unwrap_or_default(),
         "images are not attested here; an admission policy of the cluster can do that",
     );
-    if create_execution.is_some() {
-        refusals.add("create_execution", "run the job once it is there");
+    if let Some(token) = create_execution {
+        let field = match token {
+            CreateExecution::StartExecutionToken(_) => "start_execution_token",
+            CreateExecution::RunExecutionToken(_) => "run_execution_token",
+        };
+        refusals.add(field, "a job is not run by writing it; run it once it is there");
     }
     if template.is_none() {
         refusals.add("template", "is needed");
@@ -183,6 +192,25 @@ pub(in crate::cloudrun) fn read_job(
         spec: JobSpec { template: read, ..spec },
         status: old.and_then(|old| old.status.clone()),
     })
+}
+
+/// The path of a field of the stored Job in the words of the message: what the API server refuses, it calls by that.
+pub(in crate::cloudrun) fn of_stored(path: &str) -> String {
+    const PLACES: [(&str, &str); 4] = [
+        ("spec.template.spec.template.spec", "template.template"),
+        ("spec.template.spec", "template"),
+        ("spec.template.metadata", "template"),
+        ("metadata", ""),
+    ];
+    let found = PLACES.iter().find_map(|(stored, shown)| {
+        let rest = path.strip_prefix(stored)?;
+        (rest.is_empty() || rest.starts_with(['.', '['])).then(|| format!("{shown}{rest}"))
+    });
+    match snake(found.as_deref().unwrap_or(path).trim_start_matches('.')).as_str() {
+        "template.template.service_account_name" => "template.template.service_account".to_owned(),
+        "template.template.timeout_seconds" => "template.template.timeout".to_owned(),
+        path => path.to_owned(),
+    }
 }
 
 /// What is said in an annotation; nothing, if nothing is said.

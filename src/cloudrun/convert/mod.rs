@@ -24,9 +24,9 @@ mod volume;
 use super::fault::{Fault, Violation};
 
 pub(super) use execution::execution;
-pub(super) use job::{changed, etag, is_observed, job, read_job};
+pub(super) use job::{CREATOR, LAST_MODIFIER, changed, etag, is_observed, job, of_stored, read_job};
 pub(super) use overrides::read_overrides;
-pub(super) use task::task;
+pub(super) use task::{attempt, task};
 
 /// What of a request cannot be honoured.
 #[derive(Debug, Default)]

@@ -57,7 +57,7 @@ pub(in crate::cloudrun) fn task(task: &Task, execution: &Execution, name: &TaskN
         observed_generation: generation,
         index: *index,
         retried: *retried,
-        last_attempt_result: last.as_ref().map(result),
+        last_attempt_result: last.as_ref().map(attempt),
         encryption_key,
         vpc_access,
         log_uri: String::new(),
@@ -103,7 +103,8 @@ fn conditions(task: &Task, started: Option<Timestamp>, completed: Option<Timesta
     vec![condition(CONDITION_COMPLETED, end, completed), condition(CONDITION_STARTED, start, started)]
 }
 
-fn result(last: &TaskOutcome) -> v2::TaskAttemptResult {
+/// How the last attempt at a task ended.
+pub(in crate::cloudrun) fn attempt(last: &TaskOutcome) -> v2::TaskAttemptResult {
     let succeeded = last.exit_code == Some(0) && last.signal.is_none();
     let code = if succeeded { rpc::Code::Ok } else { rpc::Code::Unknown };
     let message = if succeeded { String::new() } else { words(last) };

@@ -289,8 +289,11 @@ fn what_a_job_cannot_have_here_is_refused_by_name() {
                 v2::BinaryAuthorization { breakglass_justification, ..v2::BinaryAuthorization::default() };
             job.binary_authorization = Some(asked);
         }),
-        ("create_execution", &|job, _| {
+        ("run_execution_token", &|job, _| {
             job.create_execution = Some(v2::job::CreateExecution::RunExecutionToken("t".to_owned()));
+        }),
+        ("start_execution_token", &|job, _| {
+            job.create_execution = Some(v2::job::CreateExecution::StartExecutionToken("t".to_owned()));
         }),
         ("template.task_count", &|job, _| job.template.get_or_insert_default().task_count = 10_001),
         ("template.parallelism", &|job, _| job.template.get_or_insert_default().parallelism = -1),
@@ -368,4 +371,21 @@ fn an_address_of_a_service_account_is_one_of_the_namespace() {
     let template = v2::ExecutionTemplate { template: Some(task), ..v2::ExecutionTemplate::default() };
     let stored = read_job(v2::Job { template: Some(template), ..v2::Job::default() }, &name(), None).unwrap();
     assert_eq!(stored.spec.template.spec.template.spec.service_account_name.as_deref(), Some("worker"));
+}
+
+#[test]
+fn what_the_api_server_refuses_has_its_name_in_the_message() {
+    for (stored, shown) in [
+        ("metadata.labels", "labels"),
+        ("spec.template.spec.taskCount", "template.task_count"),
+        ("spec.template.spec.template.spec.timeoutSeconds", "template.template.timeout"),
+        (
+            "spec.template.spec.template.spec.containers[0].volumeMounts[1].mountPath",
+            "template.template.containers[0].volume_mounts[1].mount_path",
+        ),
+        ("spec.templates", "spec.templates"),
+        ("spec.suspend", "spec.suspend"),
+    ] {
+        assert_eq!(of_stored(stored), shown, "{stored}");
+    }
 }

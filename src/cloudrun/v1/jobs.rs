@@ -50,7 +50,7 @@ impl CloudRun {
         }
         let wanted = read::job(message, &place.project, checked(&name)?, None)?;
         let mode = Mode::validate_only(dry_run);
-        self.allow_account(&wanted).await?;
+        let wanted = self.authored(wanted).await?;
         let written = ops::create(&self.client, &wanted, mode).await?;
         Ok(self.kept(&written, place, mode))
     }
@@ -86,7 +86,7 @@ impl CloudRun {
             return Err(Fault::stale("job", name));
         }
         let wanted = read::job(message, &place.project, name, Some(&old))?;
-        self.allow_account(&wanted).await?;
+        let wanted = self.authored(wanted).await?;
         let written = ops::replace(&self.client, &wanted, mode).await?;
         Ok(self.kept(&written, place, mode))
     }

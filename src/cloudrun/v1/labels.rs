@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::shape::Map;
 use crate::api::GROUP;
+use crate::cloudrun::convert::{CREATOR, LAST_MODIFIER};
 use crate::cloudrun::fault::Fault;
 
 /// The region.
@@ -38,6 +39,11 @@ fn is_hidden_annotation(key: &str) -> bool {
     key == LAST_APPLIED || is_below(key, &[GROUP])
 }
 
+/// Those that are not the client's to write: they are kept as they are.
+fn is_kept_annotation(key: &str) -> bool {
+    is_hidden_annotation(key) || [CREATOR, LAST_MODIFIER].contains(&key)
+}
+
 /// The labels of people.
 pub(super) fn shown(labels: Option<&Map>) -> Map {
     without(labels, is_system_label)
@@ -60,7 +66,7 @@ pub(super) fn read(sent: Map, old: Option<&Map>) -> Option<Map> {
 
 /// The same of annotations.
 pub(super) fn read_annotations(sent: Map, old: Option<&Map>) -> Option<Map> {
-    on_top(sent, old, is_hidden_annotation)
+    on_top(sent, old, is_kept_annotation)
 }
 
 fn on_top(sent: Map, old: Option<&Map>, hides: impl Fn(&str) -> bool) -> Option<Map> {

@@ -10,7 +10,9 @@ use crate::api::{
     CONDITION_COMPLETED, CONDITION_STARTED, Execution, MAX_TASK_COUNT, Reason, Status, TaskOutcome,
 };
 use crate::cloudrun::CloudRun;
+use crate::cloudrun::convert;
 use crate::cloudrun::fault::Fault;
+use crate::cloudrun::messages::{rpc, v2};
 use crate::cloudrun::names::Place;
 use crate::plan::{self, TaskState};
 
@@ -140,22 +142,12 @@ fn conditions(state: TaskState, has_started: bool, last: Option<&TaskOutcome>) -
 }
 
 fn result(last: &TaskOutcome) -> AttemptResult {
-    let TaskOutcome {
-        index: _,
-        attempts: _,
-        exit_code,
-        signal,
-        reason,
-        message,
-        started_at: _,
-        finished_at: _,
-    } = last;
-    let ended_well = *exit_code == Some(0);
-    let code = if ended_well { Code::Ok } else { Code::Unknown };
-    let words = [reason, message].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(": ");
+    let v2::TaskAttemptResult { status, exit_code: _, term_signal: _ } = convert::attempt(last);
+    let rpc::Status { code, message, details: _ } = status.unwrap_or_default();
     AttemptResult {
-        exit_code: *exit_code,
-        term_signal: *signal,
-        status: RpcStatus { code: code.into(), message: if ended_well { String::new() } else { words } },
+        // Here there is a word for a code that nobody knows: none.
+        exit_code: last.exit_code.filter(|_| last.signal.is_none()),
+        term_signal: last.signal,
+        status: RpcStatus { code, message },
     }
 }

@@ -641,6 +641,44 @@ async fn nobody_does_what_kubernetes_does_not_let_him() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_says_who_made_it_and_who_changed_it_last() {
+    const V1: &str = "/apis/run.googleapis.com/v1/namespaces/{namespace}/jobs/fresh";
+    const FORGED: &str = r#"{"metadata": {"name": "fresh", "annotations": {"run.googleapis.com/creator": "me",
+        "run.googleapis.com/lastModifier": "me"}}, "spec": {"template": {"spec": {"template": {
+        "spec": {"containers": [{"image": "none"}]}}}}}}"#;
+    let Some(world) = World::start().await else { return };
+    for account in ["maker", "other"] {
+        world.account(account, full()).await;
+    }
+    let name = |account: &str| format!("system:serviceaccount:{}:{account}", world.place.namespace);
+    let tokens = [world.token("maker").await, world.token("other").await];
+    eventually("the roles have come", async || {
+        for token in &tokens {
+            let request = v2::ListJobsRequest { parent: world.parent(), ..v2::ListJobsRequest::default() };
+            let came = JobsClient::new(world.channel.clone()).list_jobs(with(request, Some(token))).await;
+            came.map_err(|status| status.to_string())?;
+        }
+        Ok::<_, String>(())
+    })
+    .await;
+    let [maker, other] = tokens;
+    let mut jobs = JobsClient::new(world.channel.clone());
+    let request = v2::CreateJobRequest {
+        parent: world.parent(),
+        job: Some(v2::Job { name: String::new(), ..world.message() }),
+        job_id: "fresh".to_owned(),
+        validate_only: false,
+    };
+    jobs.create_job(with(request, Some(&maker))).await.unwrap();
+    let get = || v2::GetJobRequest { name: format!("{}/jobs/fresh", world.parent()) };
+    let made = jobs.get_job(with(get(), Some(&maker))).await.unwrap().into_inner();
+    assert_eq!((made.creator, made.last_modifier), (name("maker"), name("maker")));
+    (rest(Method::PUT, V1, Takes::Writing, FORGED).call)(&world, Some(other.clone())).await.unwrap();
+    let changed = jobs.get_job(with(get(), Some(&other))).await.unwrap().into_inner();
+    assert_eq!((changed.creator, changed.last_modifier), (name("maker"), name("other")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn overrides_and_accounts_take_rights_of_their_own() {
     let Some(world) = World::start().await else { return };
     let mut rules = reader();

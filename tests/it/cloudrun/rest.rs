@@ -187,6 +187,39 @@ async fn every_refusal_is_an_error_of_google() {
 }
 
 #[tokio::test]
+async fn what_the_api_server_refuses_is_told_by_field() {
+    let api = Api::without_controllers().await;
+    let (base, place) = (base(&api), format!("/v2/{}", api.parent()));
+    let mut v1 = job("odd", "true");
+    v1["metadata"]["labels"]["team"] = json!("no label");
+    v1["spec"]["template"]["spec"]["taskCount"] = json!(10_001);
+    let container = json!({"image": "none"});
+    let v2 = json!({"labels": {"team": "no label"}, "template": {"template": {"containers": [container]}}});
+    for (path, body, fields) in [
+        (format!("{base}/jobs"), v1, &["metadata.labels", "spec.template.spec.taskCount"][..]),
+        (format!("{place}/jobs?jobId=odd"), v2, &["job.labels"]),
+    ] {
+        let (status, answer) = ask(&api, Method::POST, &path, Some(&body)).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+        let told = answer["error"]["details"][0]["fieldViolations"].as_array().unwrap();
+        let told: Vec<&str> = told.iter().map(|one| one["field"].as_str().unwrap()).collect();
+        assert!(!told.is_empty() && told.iter().all(|field| fields.contains(field)), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_says_himself_who_made_a_job() {
+    let api = Api::without_controllers().await;
+    let mut sent = job("mine", "true");
+    let keys = ["run.googleapis.com/creator", "run.googleapis.com/lastModifier"];
+    sent["metadata"]["annotations"] =
+        json!({keys[0]: "me", keys[1]: "me", "run.googleapis.com/client-name": "curl"});
+    let (status, made) = ask(&api, Method::POST, &format!("{}/jobs", base(&api)), Some(&sent)).await;
+    assert_eq!(status, StatusCode::OK, "{made}");
+    assert_eq!(made["metadata"]["annotations"], json!({"run.googleapis.com/client-name": "curl"}));
+}
+
+#[tokio::test]
 async fn what_is_no_json_is_refused_as_such_everywhere() {
     let api = Api::without_controllers().await;
     create(&api, "taken", "true").await;
