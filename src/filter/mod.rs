@@ -13,8 +13,11 @@
 mod compile;
 mod error;
 mod expression;
+mod index;
+mod terms;
 
 pub use error::{Error, Problem};
+pub use index::{Candidates, Index};
 
 use crate::api::TriggerSpec;
 use crate::event::Event;

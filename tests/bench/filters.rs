@@ -1,11 +1,12 @@
-//! What one event costs against the filters of many Triggers, most of which do not match.
+//! What one event costs against the filters of many Triggers, most of which do not match: asking each of them, and the
+//! index that the sink uses. And what it costs to change one of 100,000.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kakehi::api::TriggerSpec;
 use kakehi::event::Event;
-use kakehi::filter::Filter;
+use kakehi::filter::{Filter, Index};
 
 /// The filter of Trigger number `n`: one dialect after the other.
 fn filter(n: usize) -> Filter {
@@ -35,12 +36,43 @@ fn benches(criterion: &mut Criterion) {
     for triggers in [10, 1000] {
         let filters: Vec<_> = (0..triggers).map(filter).collect();
         group.throughput(Throughput::Elements(triggers as u64));
-        group.bench_function(BenchmarkId::new("triggers", triggers), |bencher| {
+        group.bench_function(BenchmarkId::new("each of them", triggers), |bencher| {
             bencher.iter(|| filters.iter().filter(|filter| filter.matches(black_box(&event))).count());
+        });
+        let index = index(triggers);
+        group.bench_function(BenchmarkId::new("index", triggers), |bencher| {
+            bencher.iter(|| index.candidates(black_box(&event)).matching(&event).len());
         });
     }
     group.finish();
 }
 
-criterion_group!(matching, benches);
+fn index(triggers: usize) -> Index<usize> {
+    let mut index = Index::default();
+    (0..triggers).for_each(|number| index.insert(&format!("trigger-{number}"), filter(number), number));
+    index
+}
+
+/// A Trigger that is edited, while an event is being matched: the chunk that is read is copied.
+fn changes(criterion: &mut Criterion) {
+    const TRIGGERS: usize = 100_000;
+    let event = Event::builder().required("1", "/shop/orders", "com.example.kind500").build();
+    let event = event.expect("the event is well formed");
+    let mut group = criterion.benchmark_group("change one trigger");
+    for triggers in [1000, TRIGGERS] {
+        let mut index = index(triggers);
+        let mut number = 0;
+        group.bench_function(BenchmarkId::new("of", triggers), |bencher| {
+            bencher.iter(|| {
+                number = (number + 7919) % triggers;
+                let reader = index.candidates(black_box(&event));
+                index.insert(&format!("trigger-{number}"), filter(number), number);
+                reader
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(matching, benches, changes);
 criterion_main!(matching);
