@@ -1,28 +1,69 @@
 //! `gcloud run jobs`, unmodified, where it is installed: every command that the API is for.
 //!
 //! `gcloud` puts the region before the host name, so no address of this machine can be told to it as such. Its proxy
-//! settings need no name to be resolved: every request goes to the proxy, with the whole URL.
+//! settings need no name to be resolved: every request goes to the proxy, with the whole URL. Over TLS it asks a proxy for
+//! a tunnel instead, which a proxy of the test gives it; the certificate is one for the name that `gcloud` asks for.
+
+use std::collections::BTreeMap;
+use std::io;
 
 use nix::sys::signal::Signal;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::cluster;
 use crate::support::process::{Dev, Ended, Home, end};
+
+/// What stands for the address of the API, and what `gcloud` makes of it.
+const HOST: &str = "anything.invalid";
+const REGIONAL_HOST: &str = "us-central1-anything.invalid";
 
 /// A `gcloud` with a configuration of its own, as a person at another machine has it.
 struct Gcloud<'a> {
     home: &'a Home,
     configuration: TempDir,
-    port: String,
+    settings: BTreeMap<&'static str, String>,
+    /// The file of its token.
+    token: Option<String>,
+}
+
+fn port(dev: &Dev) -> u16 {
+    dev.url("cloudRun").rsplit(':').next().unwrap().parse().unwrap()
 }
 
 impl<'a> Gcloud<'a> {
-    fn of(dev: &'a Dev) -> Self {
-        let url = dev.url("cloudRun");
-        let port = url.rsplit(':').next().unwrap().to_owned();
-        Self { home: &dev.home, configuration: tempfile::tempdir().unwrap(), port }
+    /// One that gets to the API over that port.
+    fn of(dev: &'a Dev, scheme: &str, port: u16) -> Self {
+        let mut settings = BTreeMap::from([
+            ("CORE_PROJECT", "default".to_owned()),
+            ("RUN_REGION", "us-central1".to_owned()),
+            ("PROXY_TYPE", "http".to_owned()),
+            ("PROXY_ADDRESS", "127.0.0.1".to_owned()),
+            ("PROXY_PORT", port.to_string()),
+            ("CORE_DISABLE_PROMPTS", "true".to_owned()),
+            ("CORE_DISABLE_USAGE_REPORTING", "true".to_owned()),
+            ("CORE_CHECK_GCE_METADATA", "false".to_owned()),
+            ("COMPONENT_MANAGER_DISABLE_UPDATE_CHECK", "true".to_owned()),
+        ]);
+        for service in [
+            "API_ENDPOINT_OVERRIDES_RUN",
+            "API_ENDPOINT_OVERRIDES_LOGGING",
+            "API_ENDPOINT_OVERRIDES_SERVICEUSAGE",
+            "API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER",
+        ] {
+            settings.insert(service, format!("{scheme}://{HOST}/"));
+        }
+        Self { home: &dev.home, configuration: tempfile::tempdir().unwrap(), settings, token: None }
+    }
+
+    /// One that sends the token in that file.
+    fn with_token(dev: &'a Dev, file: &str) -> Self {
+        Self { token: Some(file.to_owned()), ..Self::of(dev, "http", port(dev)) }
     }
 
     /// Runs a command of `gcloud run jobs` to its end.
@@ -33,24 +74,13 @@ impl<'a> Gcloud<'a> {
     fn run(&self, arguments: &[&str]) -> impl Future<Output = Ended> + use<> {
         let mut command: Command = self.home.program("gcloud");
         command.env("CLOUDSDK_CONFIG", self.configuration.path()).args(arguments);
-        for (name, value) in [
-            ("CORE_PROJECT", "default"),
-            ("RUN_REGION", "us-central1"),
-            ("AUTH_DISABLE_CREDENTIALS", "true"),
-            ("PROXY_TYPE", "http"),
-            ("PROXY_ADDRESS", "127.0.0.1"),
-            ("PROXY_PORT", self.port.as_str()),
-            ("API_ENDPOINT_OVERRIDES_RUN", "http://anything.invalid/"),
-            ("API_ENDPOINT_OVERRIDES_LOGGING", "http://anything.invalid/"),
-            ("API_ENDPOINT_OVERRIDES_SERVICEUSAGE", "http://anything.invalid/"),
-            ("API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER", "http://anything.invalid/"),
-            ("CORE_DISABLE_PROMPTS", "true"),
-            ("CORE_DISABLE_USAGE_REPORTING", "true"),
-            ("CORE_CHECK_GCE_METADATA", "false"),
-            ("COMPONENT_MANAGER_DISABLE_UPDATE_CHECK", "true"),
-        ] {
+        for (name, value) in &self.settings {
             command.env(format!("CLOUDSDK_{name}"), value);
         }
+        match &self.token {
+            Some(file) => command.arg(format!("--access-token-file={file}")),
+            None => command.env("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "true"),
+        };
         end(command)
     }
 
@@ -75,10 +105,80 @@ async fn gcloud_works_with_jobs() {
     if !version.is_ok_and(|output| output.status.success()) {
         return cluster::say("skipped: gcloud is not installed");
     }
-    let dev = Dev::start(&["--quiet"]).await;
-    tokio::join!(life(Gcloud::of(&dev)), stopped(Gcloud::of(&dev)), written(Gcloud::of(&dev)));
-    let (code, _) = dev.stop(Signal::SIGTERM).await;
-    assert_eq!(code, 0);
+    let home = Home::new();
+    let token = home.file("token", "open-sesame");
+    let dev = Dev::start_in(home, &["--memory", "--quiet", "--token-file", &token]).await;
+    let (over_tls, authority) = with_certificate().await;
+    let (tunnel, _open) = tunnel(port(&over_tls)).await;
+    tokio::join!(
+        life(Gcloud::with_token(&dev, &token)),
+        stopped(Gcloud::with_token(&dev, &token)),
+        written(Gcloud::with_token(&dev, &token)),
+        strange(Gcloud::of(&dev, "http", port(&dev))),
+        private(Gcloud::of(&over_tls, "https", tunnel), authority),
+    );
+    let (ended, private) = tokio::join!(dev.stop(Signal::SIGTERM), over_tls.stop(Signal::SIGTERM));
+    assert_eq!((ended.0, private.0), (0, 0));
+}
+
+/// `kakehi dev` with a certificate, and the file of the authority that gave it.
+async fn with_certificate() -> (Dev, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::default();
+    // Whose name is its issuer's passes for signed by itself.
+    authority.distinguished_name.push(DnType::CommonName, "an authority");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let root = authority.self_signed(&key).unwrap();
+    let own = KeyPair::generate().unwrap();
+    let mut asked = CertificateParams::new([REGIONAL_HOST.to_owned()]).unwrap();
+    asked.use_authority_key_identifier_extension = true;
+    let certificate = asked.signed_by(&own, &Issuer::new(authority, key)).unwrap();
+    let home = Home::new();
+    let root = home.file("root.pem", &root.pem());
+    let certificate = home.file("certificate.pem", &certificate.pem());
+    let key = home.file("key.pem", &own.serialize_pem());
+    let flags = ["--memory", "--quiet", "--tls-cert", &certificate, "--tls-key", &key];
+    (Dev::start_in(home, &flags).await, root)
+}
+
+/// A proxy that leads every tunnel to that port.
+async fn tunnel(port: u16) -> (u16, AbortOnDropHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepting = async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(through(client, port));
+        }
+    };
+    (address.port(), AbortOnDropHandle::new(tokio::spawn(accepting)))
+}
+
+async fn through(mut client: TcpStream, port: u16) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await?);
+    }
+    if !head.starts_with(format!("CONNECT {REGIONAL_HOST}:443 ").as_bytes()) {
+        return client.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await;
+    }
+    let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+    copy_bidirectional(&mut client, &mut server).await.map(drop)
+}
+
+/// Without a token there is nothing for anybody.
+async fn strange(gcloud: Gcloud<'_>) {
+    let refused = gcloud.jobs(&["describe", "life"]).await.bad(1);
+    assert!(refused.contains("no credentials were sent"), "{refused}");
+}
+
+/// Over TLS, with a certificate that only whoever knows its authority believes.
+async fn private(mut gcloud: Gcloud<'_>, authority: String) {
+    gcloud.settings.insert("CORE_CUSTOM_CA_CERTS_FILE", authority);
+    gcloud.script("create", "private", "true", &[]).await.good();
+    let run = gcloud.jobs(&["execute", "private", "--wait", "--format=json"]).await.json();
+    assert_eq!(run["status"]["succeededCount"], 1, "{run}");
 }
 
 /// Created, run, looked at in every way, changed, deleted.
