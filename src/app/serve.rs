@@ -220,6 +220,7 @@ impl Serve {
         if let Some(namespace) = &namespace {
             api = api.within(namespace);
         }
+        api.register(&mut admin.counted);
         let (waiting, known) = (Waiting::new(), api.clone());
         admin.ready.push(waiting.probe());
         admin.ready.push(Box::new(move || {

@@ -244,7 +244,8 @@ pub(super) async fn nowhere(request: Request) -> Response {
     refusal(&request, fault)
 }
 
-fn is_grpc(request: &Request) -> bool {
+/// Whether it is to be answered in gRPC.
+pub(super) fn is_grpc(request: &Request) -> bool {
     let kind = request.headers().get(CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }

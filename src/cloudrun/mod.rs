@@ -9,6 +9,7 @@
 //! | `paging` | lists in pages |
 //! | `access` | who may ask for what |
 //! | `author` | who made a Job, and who changed it last |
+//! | `metrics` | what is counted |
 //! | `fault`, `status` | why a request is refused; the same in gRPC |
 //! | `grpc` | the services on the wire; their traits are made by `build.rs` |
 //! | `rest` | what all of the REST APIs have in common |
@@ -35,6 +36,7 @@ mod executions;
 mod fault;
 mod grpc;
 mod jobs;
+mod metrics;
 mod names;
 mod operations;
 mod paging;
@@ -62,6 +64,7 @@ use crate::ops;
 use crate::ops::scoped;
 use cache::{Cache, Shelf, Trim};
 use fault::Fault;
+use metrics::Metrics;
 use names::{ExecutionName, JobName, Place};
 
 /// `google.protobuf.Empty`.
@@ -82,6 +85,7 @@ pub struct CloudRun {
     cache: Arc<Cache>,
     clock: fn() -> Timestamp,
     gate: Gate,
+    metrics: Arc<Metrics>,
     /// Whose request this is answered for; nobody's, where none was let in yet.
     caller: Option<Caller>,
 }
@@ -96,8 +100,15 @@ impl CloudRun {
     /// The API over that client, for whom the gate lets in. It answers right away, and quickly once [`CloudRun::run`]
     /// runs.
     pub fn new(client: Client, gate: Gate) -> Self {
-        let clock = Timestamp::now;
-        Self { client, namespace: None, cache: Arc::default(), clock, gate, caller: None }
+        Self {
+            client,
+            namespace: None,
+            cache: Arc::default(),
+            clock: Timestamp::now,
+            gate,
+            metrics: Arc::default(),
+            caller: None,
+        }
     }
 
     /// The same where there are rights in one namespace alone. What is asked of another the API server refuses.
@@ -134,6 +145,7 @@ impl CloudRun {
             .fallback(access::nowhere)
             .method_not_allowed_fallback(access::nowhere)
             .layer(authenticate)
+            .layer(middleware::from_fn_with_state(self.clone(), metrics::observe))
     }
 
     /// A Job for a reader.

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use super::fault::{About, Detail, Fault, Violation};
+use super::metrics::Answered;
 
 /// Most bytes of a request's body. An object of Kubernetes can have about as many.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
@@ -47,7 +48,9 @@ fn refusal(fault: &Fault) -> Response {
     if !details.is_empty() {
         error["details"] = Value::Array(details);
     }
-    (status, Json(json!({ "error": error }))).into_response()
+    let mut response = (status, Json(json!({ "error": error }))).into_response();
+    response.extensions_mut().insert(Answered(fault.code));
+    response
 }
 
 fn fields(violations: &[Violation]) -> Value {
@@ -87,7 +90,7 @@ fn http_status(code: Code) -> StatusCode {
 }
 
 /// The name of a code.
-fn code_name(code: Code) -> &'static str {
+pub(super) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

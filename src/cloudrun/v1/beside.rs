@@ -13,6 +13,7 @@ use super::LOCATION;
 use super::logs;
 use crate::cloudrun::CloudRun;
 use crate::cloudrun::fault::Fault;
+use crate::cloudrun::metrics;
 use crate::cloudrun::rest::answer;
 use crate::triggers::is_object_name;
 
@@ -22,7 +23,7 @@ pub(super) fn routes() -> Router<CloudRun> {
 }
 
 async fn project(method: Method, Path(path): Path<String>) -> Response {
-    answer(about(&method, &path))
+    metrics::Method::get_project.at(answer(about(&method, &path)))
 }
 
 /// What is asked about a project, by the path after `projects/`.

@@ -3,12 +3,11 @@
 //! `:run` and `:cancel` are part of the last segment, and a name never has a colon; so paths are taken apart here and not
 //! by the router.
 
-use http::Method;
-
 use super::tasks::run_of;
 use crate::auth::{Right, Verb};
 use crate::cloudrun::access::{EXECUTIONS, JOBS, of_job, of_place, of_run, of_run_named};
 use crate::cloudrun::fault::Fault;
+use crate::cloudrun::metrics::Method;
 use crate::cloudrun::names::Place;
 use crate::triggers::is_object_name;
 
@@ -31,7 +30,7 @@ pub(super) enum Call {
 
 impl Call {
     /// Reads the method and what follows the namespace.
-    pub(super) fn parse(method: &Method, path: &str) -> Result<Self, Fault> {
+    pub(super) fn parse(method: &http::Method, path: &str) -> Result<Self, Fault> {
         let (kind, name) = match path.trim_end_matches('/').split_once('/') {
             Some((kind, name)) => (kind, Some(name)),
             None => (path.trim_end_matches('/'), None),
@@ -57,6 +56,24 @@ impl Call {
             _ => return Err(Fault::no_such_route(method, path)),
         };
         Ok(call)
+    }
+
+    /// What it is called where calls are counted.
+    pub(super) fn method(&self) -> Method {
+        match self {
+            Call::ListJobs => Method::list_jobs,
+            Call::CreateJob => Method::create_job,
+            Call::GetJob(_) => Method::get_job,
+            Call::ReplaceJob(_) => Method::update_job,
+            Call::DeleteJob(_) => Method::delete_job,
+            Call::RunJob(_) => Method::run_job,
+            Call::ListExecutions => Method::list_executions,
+            Call::GetExecution(_) => Method::get_execution,
+            Call::CancelExecution(_) => Method::cancel_execution,
+            Call::DeleteExecution(_) => Method::delete_execution,
+            Call::ListTasks => Method::list_tasks,
+            Call::GetTask(_) => Method::get_task,
+        }
     }
 
     /// The rights that it takes. What is in its body may take more.
@@ -99,6 +116,8 @@ pub(super) fn invocation(user_agent: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
 
     #[test]

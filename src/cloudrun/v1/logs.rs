@@ -18,6 +18,7 @@ use crate::cloudrun::CloudRun;
 use crate::cloudrun::access::of_logs;
 use crate::cloudrun::fault::Fault;
 use crate::cloudrun::grpc::PATIENCE;
+use crate::cloudrun::metrics::Method;
 use crate::cloudrun::names::Place;
 use crate::cloudrun::paging::{newest_first, position};
 use crate::cloudrun::rest::{answer, body, in_time};
@@ -69,7 +70,7 @@ pub(super) async fn entries(api: CloudRun, request: Request) -> Response {
             Err(fault) => Err(fault),
         })
     };
-    in_time(PATIENCE, Box::pin(call)).await
+    Method::list_log_entries.at(in_time(PATIENCE, Box::pin(call)).await)
 }
 
 impl CloudRun {

@@ -92,11 +92,12 @@ struct Head {
 async fn serve(api: CloudRun, Path((namespace, path)): Path<(String, String)>, request: Request) -> Response {
     match head(&namespace, &path, &request) {
         Ok((call, head)) => {
+            let method = call.method();
             let call = async {
                 let body = Bytes::from_request(request, &()).await;
                 api.v1(call, Sent { head, body }).await
             };
-            in_time(PATIENCE, Box::pin(call)).await
+            method.at(in_time(PATIENCE, Box::pin(call)).await)
         }
         Err(fault) => answer::<()>(Err(fault)),
     }

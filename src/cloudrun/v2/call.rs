@@ -12,6 +12,7 @@ use crate::cloudrun::messages::longrunning::{
     WaitOperationRequest,
 };
 use crate::cloudrun::messages::v2;
+use crate::cloudrun::metrics;
 
 /// What of a query is read.
 #[derive(Debug, Default, Deserialize)]
@@ -59,6 +60,30 @@ pub(super) enum Call {
 }
 
 impl Call {
+    /// What it is called where calls are counted.
+    pub(super) fn method(&self) -> metrics::Method {
+        use metrics::Method;
+        match self {
+            Call::CreateJob(_) => Method::create_job,
+            Call::GetJob(_) => Method::get_job,
+            Call::ListJobs(_) => Method::list_jobs,
+            Call::UpdateJob(_) => Method::update_job,
+            Call::DeleteJob(_) => Method::delete_job,
+            Call::RunJob(_) => Method::run_job,
+            Call::GetExecution(_) => Method::get_execution,
+            Call::ListExecutions(_) => Method::list_executions,
+            Call::DeleteExecution(_) => Method::delete_execution,
+            Call::CancelExecution(_) => Method::cancel_execution,
+            Call::GetTask(_) => Method::get_task,
+            Call::ListTasks(_) => Method::list_tasks,
+            Call::GetOperation(_) => Method::get_operation,
+            Call::ListOperations(_) => Method::list_operations,
+            Call::WaitOperation(_) => Method::wait_operation,
+            Call::DeleteOperation(_) => Method::delete_operation,
+            Call::CancelOperation(_) => Method::cancel_operation,
+        }
+    }
+
     /// Reads a request; `path` is what follows the version. Whether names are names the methods see.
     pub(super) fn parse(method: &Method, path: &str, asked: Asked, body: &Value) -> Result<Self, Fault> {
         let nowhere = || Fault::no_such_route(method, &format!("/v2/{path}"));

@@ -45,7 +45,8 @@ async fn serve(
         Ok((call, enums)) => {
             let is_patient = matches!(call, Call::WaitOperation(_));
             let within = if is_patient { MAX_WAIT + PATIENCE } else { PATIENCE };
-            in_time(within, Box::pin(async { answer(api.v2(call, enums).await) })).await
+            let method = call.method();
+            method.at(in_time(within, Box::pin(async { answer(api.v2(call, enums).await) })).await)
         }
         Err(fault) => answer::<()>(Err(fault)),
     }

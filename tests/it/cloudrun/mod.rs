@@ -4,6 +4,7 @@ mod access;
 mod executions;
 mod jobs;
 mod life;
+mod metrics;
 mod operations;
 mod rest;
 mod tasks;
