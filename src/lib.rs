@@ -5,7 +5,7 @@
 //!
 //! | floor | modules | what stands there |
 //! |---|---|---|
-//! | 0 | [`event`], [`spans`], [`manners`], then [`cel`] | the event and its wire formats; no Kubernetes, no async, no clock. Spans that join traces; how a client asks. Expressions over an event |
+//! | 0 | [`event`], [`spans`], [`manners`], then [`cel`] and [`cesql`] | the event and its wire formats; no Kubernetes, no async, no clock. Spans that join traces; how a client asks. Expressions over an event, in two languages |
 //! | 1 | [`api`], then [`filter`] on it | our Kubernetes objects; trigger filters |
 //! | 2 | [`plan`] | every decision as a plain function of (objects, now) |
 //! | 3 | [`ops`], [`auth`], [`feed`], then [`triggers`] | use cases on a `kube::Client`; who may do what; following objects; the live trigger set |
@@ -18,6 +18,7 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod cel;
+pub mod cesql;
 pub mod cli;
 pub mod cloudrun;
 pub mod controllers;

@@ -171,7 +171,9 @@ mod tests {
         let one = json!({"exact": {"type": "a"}});
         let two = json!({"exact": {"type": "a"}, "prefix": {"type": "a"}});
         assert_eq!(refusal("Trigger", &trigger(json!({"not": {"all": [one]}})), None), "");
-        for filter in [two.clone(), json!({"not": two}), json!({"any": [{"all": [two]}]})] {
+        assert_eq!(refusal("Trigger", &trigger(json!({"any": [{"cesql": "id = '1'"}, one]})), None), "");
+        let mixed = json!({"exact": {"type": "a"}, "cesql": "TRUE"});
+        for filter in [mixed, two.clone(), json!({"not": two}), json!({"any": [{"all": [two]}]})] {
             assert!(refusal("Trigger", &trigger(filter), None).contains("one dialect"));
         }
     }

@@ -92,8 +92,13 @@ pub struct Filter {
     /// The nested filter does not pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not: Option<Box<Filter>>,
+    /// A condition over the attributes in CESQL, the `CloudEvents` SQL expression language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cesql: Option<String>,
 }
 
+/// Longest CESQL condition, in characters: what its parser takes, in bytes.
+const CESQL_LENGTH: usize = crate::cesql::MAX_BYTES;
 /// How deep `all`, `any` and `not` nest. A structural schema cannot refer to itself, so the levels are written out.
 const FILTER_DEPTH: usize = 4;
 /// Most members of an `all` or `any`. An API server multiplies these bounds to estimate what the rule below can cost.
@@ -127,8 +132,14 @@ fn filter_schema(depth: usize) -> serde_json::Value {
         "exact": attributes("Each attribute equals its value."),
         "prefix": attributes("Each attribute starts with its value."),
         "suffix": attributes("Each attribute ends with its value."),
+        "cesql": {
+            "description": "A condition over the attributes in CESQL, the CloudEvents SQL expression language.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": CESQL_LENGTH,
+        },
     });
-    let mut dialects = vec!["exact", "prefix", "suffix"];
+    let mut dialects = vec!["exact", "prefix", "suffix", "cesql"];
     if depth > 0 {
         let nested = filter_schema(depth - 1);
         properties["all"] = json!({"description": "Every nested filter passes.", "type": "array", "items": nested, "maxItems": FILTER_MEMBERS});

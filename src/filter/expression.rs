@@ -1,5 +1,6 @@
 //! A compiled filter as a plain value.
 
+use crate::cesql;
 use crate::event::Attribute;
 use crate::event::Event;
 
@@ -14,6 +15,8 @@ pub(super) enum Expression {
     Not(Box<Expression>),
     /// The event has the attribute, and its value satisfies the test.
     Has(Attribute, Test),
+    /// The condition in CESQL is true, and nothing went wrong in it.
+    Cesql(Box<cesql::Expression>),
 }
 
 /// What has to hold of a value.
@@ -39,6 +42,7 @@ impl Expression {
             Expression::Has(attribute, test) => {
                 event.get(attribute).is_some_and(|value| value.is(|text| test.holds(text)))
             }
+            Expression::Cesql(condition) => condition.matches(event),
         }
     }
 }

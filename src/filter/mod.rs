@@ -1,11 +1,12 @@
 //! Trigger filters: which events a Trigger lets pass.
 //!
 //! A filter is compiled once into a plain value; matching an event reads it, allocates nothing and cannot fail. The
-//! dialects are those of the `CloudEvents` Subscriptions API and Knative's legacy attributes.
+//! dialects are those of the `CloudEvents` Subscriptions API, Knative's legacy attributes, and CESQL (see [`crate::cesql`]).
 //!
 //! **Filters fail closed.** One that does not compile matches nothing, and the [`Error`] says where and why. Knative
 //! drops such filters, so that a list of one bad filter lets everything pass; nobody means that. For the same reason an
-//! object without a dialect, an empty list inside a dialect and an empty value are errors here.
+//! object without a dialect, an empty list inside a dialect, an empty value, and a CESQL expression that can never be true
+//! are errors here.
 //!
 //! An attribute that an event does not have is absent: it equals nothing, not even `""`, and starts with nothing.
 //! Values compare as their canonical strings, so `5` and `"5"` are the same in every mode and dialect.
@@ -15,6 +16,8 @@ mod error;
 mod expression;
 mod index;
 mod terms;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Error, Problem};
 pub use index::{Candidates, Index};

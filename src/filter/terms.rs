@@ -39,6 +39,14 @@ fn necessary(expression: &Expression) -> Option<Vec<Term<'_>>> {
         Expression::Has(Attribute::Type, Test::Exact(value)) => Some(vec![Term::Type(value)]),
         Expression::Has(Attribute::Source, Test::Exact(value)) => Some(vec![Term::Source(value)]),
         Expression::Has(..) | Expression::Not(_) => None,
+        Expression::Cesql(condition) => {
+            let types = condition.necessary(&Attribute::Type);
+            let types = types.map(|types| types.into_iter().map(Term::Type).collect::<Vec<_>>());
+            let sources = condition.necessary(&Attribute::Source);
+            let sources = sources.map(|sources| sources.into_iter().map(Term::Source).collect());
+            let fewest = types.into_iter().chain(sources).min_by_key(Vec::len);
+            fewest.filter(|terms| terms.len() <= MAX_TERMS)
+        }
     }
 }
 
@@ -77,6 +85,14 @@ mod tests {
             ),
         ] {
             assert_eq!(terms_of(filters.clone()).as_deref(), Some(expected), "{filters}");
+        }
+        for (condition, expected) in [
+            ("source = '/s' AND id = '1'", Some(r#"[Source("/s")]"#)),
+            ("type IN ('a', 'b') AND source = '/s'", Some(r#"[Source("/s")]"#)),
+            ("type = 'a' OR type = 'b'", Some(r#"[Type("a"), Type("b")]"#)),
+            ("type = 'a' OR source = '/s'", None),
+        ] {
+            assert_eq!(terms_of(json!([{"cesql": condition}])).as_deref(), expected, "{condition}");
         }
         assert_eq!(terms(&Filter::nothing().0), Some(Vec::new()));
     }

@@ -64,6 +64,11 @@ spec: {{filters: {filters}, job: {{name: resize}}}}
         let (status, reason, message) = told("[{exact: {type: order}}, {}]", true);
         assert_eq!((status.as_str(), reason.as_str()), ("False", "FilterInvalid"));
         assert!(message.contains("filters[1]"), "{message}");
+        let (.., message) = told("[{cesql: \"id = '1' AND type = \"}]", true);
+        assert!(
+            message.contains("filters[0].cesql: character 21: a value is expected, and here it ends"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kakehi::api::TriggerSpec;
+use kakehi::cesql::Expression;
 use kakehi::event::Event;
 use kakehi::filter::{Filter, Index};
 
@@ -25,13 +26,37 @@ fn filter(n: usize) -> Filter {
     Filter::compile(&spec).expect("the filters compile")
 }
 
-fn benches(criterion: &mut Criterion) {
-    let event = Event::builder()
+fn event() -> Event {
+    Event::builder()
         .required("1", "/shop/orders", "com.example.kind500")
         .set("subject", "orders/4711")
         .set("region", "eu-west")
         .build()
-        .expect("the event is well formed");
+        .expect("the event is well formed")
+}
+
+/// Conditions in CESQL: two terms of which both, or neither, hold; patterns; functions; and reading one.
+fn cesql(criterion: &mut Criterion) {
+    let event = event();
+    let mut group = criterion.benchmark_group("evaluate CESQL");
+    let both = "type = 'com.example.kind500' AND region = 'eu-west'";
+    for (name, text) in [
+        ("two terms, true", both),
+        ("two terms, false", "type = 'com.example.kind7' AND region = 'eu-west'"),
+        ("two patterns", "type LIKE 'com.%500' AND subject LIKE 'orders/%'"),
+        ("a missing attribute", "tenant = 'a' OR region = 'eu-west'"),
+        ("a set", "region IN ('us-east', 'eu-north', 'eu-west')"),
+        ("two functions", "LENGTH(subject) = 11 AND LOWER(LEFT(type, 3)) = 'com'"),
+    ] {
+        let condition = Expression::parse(text).expect("the condition is well formed");
+        group.bench_function(name, |bencher| bencher.iter(|| condition.matches(black_box(&event))));
+    }
+    group.bench_function("parse two terms", |bencher| bencher.iter(|| Expression::parse(black_box(both))));
+    group.finish();
+}
+
+fn benches(criterion: &mut Criterion) {
+    let event = event();
     let mut group = criterion.benchmark_group("match one event");
     for triggers in [10, 1000] {
         let filters: Vec<_> = (0..triggers).map(filter).collect();
@@ -74,5 +99,5 @@ fn changes(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(matching, benches, changes);
+criterion_group!(matching, benches, changes, cesql);
 criterion_main!(matching);

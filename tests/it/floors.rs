@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u8)] = &[
     ("event", 0),
     ("cel", 3),
+    ("cesql", 3),
     ("spans", 5),
     ("manners", 5),
     ("api", 10),
@@ -27,7 +28,7 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// Modules that must stay free of clients, runtimes and clocks.
-const PURE: &[&str] = &["event", "cel", "api", "filter", "plan"];
+const PURE: &[&str] = &["event", "cel", "cesql", "api", "filter", "plan"];
 
 /// What a pure module must not name. `kube` types are fine above floor 0; a client, a runtime or the clock is not.
 const IMPURE: &[&str] = &[
@@ -119,7 +120,8 @@ fn pure_floors_stay_pure() {
         for word in IMPURE.iter().filter(|word| code.contains(**word)) {
             broken.push(format!("{}: names {word}", path.display()));
         }
-        if module(path) == "event" && (code.contains("kube::") || code.contains("k8s_openapi")) {
+        let knows = code.contains("kube::") || code.contains("k8s_openapi");
+        if floor(&module(path)) < floor("api") && knows && !path.ends_with("tests.rs") {
             broken.push(format!("{}: floor 0 knows no Kubernetes", path.display()));
         }
     }

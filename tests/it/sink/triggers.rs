@@ -99,6 +99,8 @@ async fn typed_extensions_match_alike_in_every_mode() {
         .job("resize")
         .trigger("five", json!({"filters": [{"exact": {"num": "5"}}], "job": {"name": "resize"}}))
         .trigger("legacy", json!({"filter": {"attributes": {"num": "5"}}, "job": {"name": "resize"}}))
+        .trigger("number", json!({"filters": [{"cesql": "num = 5"}], "job": {"name": "resize"}}))
+        .trigger("text", json!({"filters": [{"cesql": "num = '5'"}], "job": {"name": "resize"}}))
         .start()
         .await;
     let structured = |num: serde_json::Value| {
@@ -113,7 +115,7 @@ async fn typed_extensions_match_alike_in_every_mode() {
     binary.headers_mut().insert("ce-num", "5".parse().unwrap());
     binary.headers_mut().insert("prefer", "return=representation".parse().unwrap());
     for request in [binary, structured(json!(5)), structured(json!("5"))] {
-        assert_eq!(world.send(request).await.json().as_array().unwrap().len(), 2);
+        assert_eq!(world.send(request).await.json().as_array().unwrap().len(), 4);
     }
     assert_eq!(world.send(structured(json!(6))).await.json(), json!([]));
 }
@@ -124,6 +126,8 @@ async fn a_filter_that_does_not_compile_matches_nothing() {
         .job("resize")
         .trigger("empty", json!({"filters": [{}], "job": {"name": "resize"}}))
         .trigger("blank", json!({"filters": [{"not": {"exact": {"type": ""}}}], "job": {"name": "resize"}}))
+        .trigger("malformed", json!({"filters": [{"not": {"cesql": "type = "}}], "job": {"name": "resize"}}))
+        .trigger("number", json!({"filters": [{"not": {"cesql": "5"}}], "job": {"name": "resize"}}))
         .start()
         .await;
     let answer = world.publish("1").await;
