@@ -95,6 +95,9 @@ pub enum Unavailable {
     /// The API server does not answer us, or we may not ask.
     #[error("the API server does not answer a review")]
     Server(#[source] Box<kube::Error>),
+    /// An authorizer of the API server failed, and no other said yes.
+    #[error("an authorizer failed: {0}")]
+    Authorizer(String),
     /// It took too long.
     #[error("no answer to a review within {0:?}")]
     TimedOut(Duration),

@@ -93,9 +93,17 @@ impl Reviews {
             return Ok(known);
         }
         let asked = Instant::now();
-        let status = self.ask(&question).await?.status;
-        // An authorizer that failed has said neither yes nor no; one that says no denies, whatever others say.
-        let allowed = status.is_some_and(|status| status.allowed && !status.denied.unwrap_or_default());
+        let status = self.ask(&question).await?.status.unwrap_or_default();
+        // One that says no denies, whatever others say.
+        let is_denied = status.denied.unwrap_or_default();
+        let allowed = status.allowed && !is_denied;
+        if let Some(words) =
+            status.evaluation_error.filter(|words| !words.is_empty() && !allowed && !is_denied)
+        {
+            // An authorizer that failed has said neither yes nor no. (What RBAC cannot resolve, it tells as a reason.)
+            tracing::warn!(error = words, "an authorizer failed");
+            return Err(Error::Unavailable(Unavailable::Authorizer(words)));
+        }
         self.inner.rights.put(key, allowed, asked);
         Ok(allowed)
     }

@@ -23,6 +23,8 @@ struct Server {
     is_away: Mutex<bool>,
     /// Whether nobody has any right any more.
     is_strict: Mutex<bool>,
+    /// Whether one of its authorizers fails.
+    is_broken: Mutex<bool>,
 }
 
 impl Server {
@@ -78,7 +80,11 @@ fn server() -> (Arc<Server>, Client) {
             let resource = right.resource.unwrap_or_default();
             server.questions.lock().push(format!("{} {resource}", right.verb.unwrap_or_default()));
             let allowed = resource == "jobs" && !*server.is_strict.lock();
-            review.status = Some(serde_json::from_value(json!({"allowed": allowed})).unwrap());
+            let mut status = json!({"allowed": allowed});
+            if *server.is_broken.lock() {
+                status["evaluationError"] = json!("the webhook is away");
+            }
+            review.status = Some(serde_json::from_value(status).unwrap());
             Ok(Json(review))
         }
     };
@@ -249,4 +255,22 @@ async fn the_token_of_a_file_is_that_of_the_file_as_it_is_now() {
     std::fs::remove_file(&path).unwrap();
     advance(Duration::from_secs(2)).await;
     assert!(matches!(admit("second").await, Err(Error::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn an_authorizer_that_fails_has_not_said_no() {
+    let (server, client) = server();
+    let gate = gate(client);
+    let caller = gate.admit(&headers(&["Bearer good"])).await.unwrap();
+    *server.is_broken.lock() = true;
+    let allowed = [Right::to(Verb::Get, "jobs", "shop")];
+    gate.check(&caller, &allowed).await.expect("another one said yes");
+    let other = [Right::to(Verb::Get, "executions", "shop")];
+    let refused = gate.check(&caller, &other).await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Unavailable(Unavailable::Authorizer(words)) if words == "the webhook is away")
+    );
+    // Nor is that kept.
+    *server.is_broken.lock() = false;
+    assert!(matches!(gate.check(&caller, &other).await, Err(Error::Forbidden(_))));
 }

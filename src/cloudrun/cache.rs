@@ -4,7 +4,7 @@
 //! what it deleted is gone from here at once, too. What is not here may still exist: whoever finds nothing asks the API
 //! server. While a watch is broken nothing is found here.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use kube::core::DeserializeGuard;
@@ -62,15 +62,22 @@ pub(super) struct Shelf<K> {
     changed: watch::Sender<u64>,
 }
 
+/// Deletions that are remembered: more than happen while one object is read. A few kilobytes, and looked through for
+/// every change.
+const REMEMBERED: usize = 64;
+
 struct Inner<K> {
     rows: Rows<K>,
     /// Uids of what is being deleted. The watch may still bring older states of it.
     gone: HashSet<String>,
+    /// Uids of what was deleted last. Whoever read it a moment before may still put it here.
+    deleted: VecDeque<String>,
 }
 
 impl<K> Default for Shelf<K> {
     fn default() -> Self {
-        let inner = RwLock::new(Inner { rows: HashMap::new(), gone: HashSet::new() });
+        let inner =
+            RwLock::new(Inner { rows: HashMap::new(), gone: HashSet::new(), deleted: VecDeque::new() });
         Self { inner, health: Health::default(), changed: watch::Sender::default() }
     }
 }
@@ -137,7 +144,7 @@ where
             return self.bury(&object);
         }
         let (namespace, name) = key(&object);
-        if self.gone.contains(&uid(&object)) {
+        if self.gone.contains(&uid(&object)) || self.deleted.contains(&uid(&object)) {
             return;
         }
         let row = self.rows.entry(namespace).or_default();
@@ -153,6 +160,14 @@ where
         let (namespace, name) = key(object);
         let known = self.rows.get(&namespace).and_then(|row| row.get(&name));
         known.is_some_and(|known| uid(known.as_ref()) == uid(object))
+    }
+
+    /// Drops an object that does not exist any more.
+    fn deleted(&mut self, object: &K) {
+        self.forget(object);
+        self.gone.remove(&uid(object));
+        self.deleted.truncate(REMEMBERED - 1);
+        self.deleted.push_front(uid(object));
     }
 
     /// Hides an object that is being deleted, and whatever of it may still come.
@@ -205,9 +220,7 @@ where
             }
             Change::Apply(DeserializeGuard(Ok(object))) => self.inner.write().apply(object),
             Change::Delete(DeserializeGuard(Ok(object))) => {
-                let mut inner = self.inner.write();
-                inner.forget(&object);
-                inner.gone.remove(&uid(&object));
+                self.inner.write().deleted(&object);
             }
             Change::Apply(DeserializeGuard(Err(invalid)))
             | Change::Delete(DeserializeGuard(Err(invalid))) => {
@@ -291,6 +304,14 @@ mod tests {
         assert!(shelf.inner.read().gone.is_empty(), "nothing is remembered for ever");
         shelf.remove(&job("u", 3));
         assert!(shelf.inner.read().gone.is_empty(), "the watch was quicker");
+        // Somebody who read it before it was deleted comes late.
+        shelf.change(Change::Delete(DeserializeGuard(Ok(job("w", 5)))));
+        shelf.put(&job("w", 4));
+        assert_eq!(version(&shelf), None);
+        for number in 0..2 * REMEMBERED {
+            shelf.change(Change::Delete(DeserializeGuard(Ok(job(&number.to_string(), 6)))));
+        }
+        assert_eq!(shelf.inner.read().deleted.len(), REMEMBERED);
     }
 
     #[test]

@@ -130,7 +130,15 @@ impl From<ops::Error> for Fault {
             Error::Refusal(refusal) => refusal.into(),
             Error::Rejected { code: _, message, causes } => Self::rejected(message, causes),
             Error::OverQuota { .. } => Self::new(Code::ResourceExhausted, message),
-            Error::Forbidden { .. } => Self::new(Code::PermissionDenied, message),
+            // The caller was asked about and has the right. Who lacks one is our own account; or a policy of the cluster
+            // is against it, whoever asks.
+            Error::Forbidden { .. } => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the API server does not let us");
+                Self::new(
+                    Code::FailedPrecondition,
+                    format!("the cluster does not let Kakehi do this: {message}"),
+                )
+            }
             Error::Conflict { .. } | Error::NamesTaken { .. } => Self::new(Code::Aborted, message),
             Error::Nothing(_) => Self::new(Code::NotFound, message),
             Error::Unavailable(_) | Error::TimedOut { .. } | Error::Log { .. } | Error::Watch(_) => {

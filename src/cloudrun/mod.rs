@@ -55,6 +55,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Execution, Job};
@@ -76,6 +77,9 @@ mod messages {
     pub(super) use googleapis_tonic_google_cloud_run_v2::google::{api, iam, longrunning, rpc};
 }
 
+/// Answers about logs that are made at a time. Each holds some megabytes; more wait for their turn.
+const LOG_READERS: usize = 4;
+
 /// The API, ready to be served. Cheap to clone.
 #[derive(Clone)]
 pub struct CloudRun {
@@ -84,6 +88,8 @@ pub struct CloudRun {
     namespace: Option<Arc<str>>,
     cache: Arc<Cache>,
     clock: fn() -> Timestamp,
+    /// Who reads logs takes one of these meanwhile.
+    log_readers: Arc<Semaphore>,
     gate: Gate,
     metrics: Arc<Metrics>,
     /// Whose request this is answered for; nobody's, where none was let in yet.
@@ -105,6 +111,7 @@ impl CloudRun {
             namespace: None,
             cache: Arc::default(),
             clock: Timestamp::now,
+            log_readers: Arc::new(Semaphore::new(LOG_READERS)),
             gate,
             metrics: Arc::default(),
             caller: None,

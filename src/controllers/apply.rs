@@ -92,8 +92,8 @@ impl From<ops::Error> for Failure {
 /// Makes the files, then the tasks that mount them.
 async fn make(client: &Client, execution: &Execution, tasks: &Tasks) -> Result<(), Failure> {
     let Tasks { files, task_set } = tasks;
-    if let Some(files) = files {
-        create(client, execution, files).await?;
+    for object in files {
+        create(client, execution, object).await?;
     }
     create(client, execution, task_set).await
 }

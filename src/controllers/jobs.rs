@@ -41,8 +41,7 @@ pub(super) async fn reconcile(job: Arc<Job>, context: Arc<Context>) -> Result<Ac
         return Ok(Action::requeue(ROLL_UP));
     }
     let now = clock();
-    let uid = job.metadata.uid.as_deref().unwrap_or_default();
-    let (status, retention) = world.history.lock().with_runs(uid, |runs| {
+    let (status, retention) = world.history.lock().with_runs(&job.metadata, |runs| {
         (plan::roll_up(&job, runs, Some(entrance), now), plan::retention(&job, runs, now))
     });
     if let Some(status) = status {

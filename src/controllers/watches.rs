@@ -307,11 +307,9 @@ fn bears(job: &Job) -> (Option<&str>, bool) {
 /// The runs that may wait for that Job, and the Triggers that name it.
 fn dependents(world: &World, job: &Job) -> Wanted {
     let (namespace, name) = key(&job.metadata);
-    let uid = job.metadata.uid.as_deref().unwrap_or_default();
-    let executions = world
-        .history
-        .lock()
-        .with_runs(uid, |runs| runs.open().map(|run| (namespace.clone(), run.to_owned())).collect());
+    let executions = world.history.lock().with_runs(&job.metadata, |runs| {
+        runs.open().map(|run| (namespace.clone(), run.to_owned())).collect()
+    });
     let names_it = |trigger: &Trigger| {
         trigger.spec.job.name == name && trigger.metadata.namespace.as_deref() == Some(namespace.as_str())
     };
@@ -408,7 +406,14 @@ mod tests {
         }
 
         fn runs(&self) -> usize {
-            self.world.history.lock().with_runs("j1", crate::plan::Runs::len)
+            self.runs_of("shop")
+        }
+
+        /// Runs that name the uid of our Job, in that namespace.
+        fn runs_of(&self, namespace: &str) -> usize {
+            let (namespace, uid) = (Some(namespace.to_owned()), Some("j1".to_owned()));
+            let job = kube::core::ObjectMeta { namespace, uid, ..kube::core::ObjectMeta::default() };
+            self.world.history.lock().with_runs(&job, crate::plan::Runs::len)
         }
 
         fn pods_of(&self, name: &str) -> usize {
@@ -467,6 +472,18 @@ mod tests {
         assert_eq!(watching.pods_of("a"), 0, "what its Pods say later is nobody's business");
         watching.execution(Event::Delete(execution("a", "Succeeded")));
         assert_eq!(watching.runs(), 0);
+    }
+
+    #[test]
+    fn a_run_elsewhere_that_names_our_job_is_none_of_its_runs() {
+        let mut watching = Watching::new();
+        let mut foreign = execution("a", "Succeeded");
+        foreign.metadata.namespace = Some("evil".to_owned());
+        watching.execution(Event::Apply(foreign.clone()));
+        watching.execution(Event::Apply(execution("a", "Succeeded")));
+        assert_eq!((watching.runs(), watching.runs_of("evil")), (1, 1));
+        watching.execution(Event::Delete(foreign));
+        assert_eq!((watching.runs(), watching.runs_of("evil")), (1, 0));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::Pod;
+use kube::core::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use parking_lot::Mutex;
 
@@ -22,7 +23,7 @@ use crate::plan::{self, Brief, Phase, Runs, Template};
 pub(super) type Key = (String, String);
 
 /// The key of an object with that metadata.
-pub(super) fn key(metadata: &kube::core::ObjectMeta) -> Key {
+pub(super) fn key(metadata: &ObjectMeta) -> Key {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
@@ -175,18 +176,19 @@ pub(super) fn template_of(job: &Job, execution: &Execution) -> Option<Template> 
 /// The runs of every Job in brief, and which Jobs have news to tell.
 #[derive(Default)]
 pub(super) struct History {
-    /// By uid of the Job.
-    jobs: HashMap<String, Runs>,
+    /// By namespace, and uid of the Job as the runs say it: whoever writes a run could name a Job of somebody else.
+    jobs: HashMap<(String, String), Runs>,
     /// Jobs whose runs changed since they were last summed up.
     dirty: HashSet<Key>,
     /// What a list in progress has brought so far; it replaces the rest when it is whole.
-    listing: Option<HashMap<String, Runs>>,
+    listing: Option<HashMap<(String, String), Runs>>,
 }
 
 impl History {
-    /// Looks at the runs of the Job with that uid.
-    pub(super) fn with_runs<T>(&self, uid: &str, look: impl FnOnce(&Runs) -> T) -> T {
-        match self.jobs.get(uid) {
+    /// Looks at the runs of that Job, which are in its namespace.
+    pub(super) fn with_runs<T>(&self, job: &ObjectMeta, look: impl FnOnce(&Runs) -> T) -> T {
+        let of = (job.namespace.clone().unwrap_or_default(), job.uid.clone().unwrap_or_default());
+        match self.jobs.get(&of) {
             Some(runs) => look(runs),
             None => look(&Runs::default()),
         }
@@ -207,22 +209,23 @@ impl History {
     /// Takes in a run as it is now.
     pub(super) fn insert(&mut self, execution: &Execution) {
         let name = execution.metadata.name.as_deref().unwrap_or_default();
-        let (job, brief) = (&execution.spec.job, Brief::of(execution));
-        if self.jobs.get(&job.uid).and_then(|runs| runs.get(name)) == Some(&brief) && self.listing.is_none() {
+        let (of, brief) = (owner(execution), Brief::of(execution));
+        if self.jobs.get(&of).and_then(|runs| runs.get(name)) == Some(&brief) && self.listing.is_none() {
             return;
         }
         let jobs = self.listing.as_mut().unwrap_or(&mut self.jobs);
-        jobs.entry(job.uid.clone()).or_default().insert(name, brief);
+        jobs.entry(of).or_default().insert(name, brief);
         self.mark(execution);
     }
 
     /// Forgets a run that was deleted.
     pub(super) fn remove(&mut self, execution: &Execution) {
         let name = execution.metadata.name.as_deref().unwrap_or_default();
-        if let Some(runs) = self.jobs.get_mut(&execution.spec.job.uid) {
+        let of = owner(execution);
+        if let Some(runs) = self.jobs.get_mut(&of) {
             runs.remove(name);
             if runs.is_empty() {
-                self.jobs.remove(&execution.spec.job.uid);
+                self.jobs.remove(&of);
             }
         }
         self.mark(execution);
@@ -246,4 +249,9 @@ impl History {
         let namespace = execution.metadata.namespace.clone().unwrap_or_default();
         self.dirty.insert((namespace, execution.spec.job.name.clone()));
     }
+}
+
+/// Namespace of a run, and uid of its Job.
+fn owner(execution: &Execution) -> (String, String) {
+    (execution.metadata.namespace.clone().unwrap_or_default(), execution.spec.job.uid.clone())
 }

@@ -1,7 +1,7 @@
-//! How an event reaches a container: a `ConfigMap` with the files that are mounted there.
+//! How an event reaches a container: as files of a `ConfigMap`, or of two where one is too small, that are mounted there.
 //!
-//! `event` is the event as structured JSON (`JobSink`'s contract), `data` its data byte for byte. The object is made
-//! before the `batch/v1` Job that mounts it, so that no Pod waits for a volume that a crash left out.
+//! `event` is the event as structured JSON (`JobSink`'s contract), `data` its data byte for byte. The objects are made
+//! before the `batch/v1` Job that mounts them, so that no Pod waits for a volume that a crash left out.
 
 use std::collections::BTreeMap;
 
@@ -21,34 +21,48 @@ const EVENT_FILE: &str = "event";
 /// File with the event's data.
 const DATA_FILE: &str = "data";
 
-/// The files of a run; none without an event. An error says that somebody wrote a record that is no event.
-///
-/// `data` repeats what `event` holds already, so it is what is left out when the two do not fit one object.
-pub fn files(execution: &Execution) -> Result<Option<ConfigMap>, event::Error> {
-    let Some(record) = execution.spec.events.first() else { return Ok(None) };
+/// The objects with the files of a run; none without an event. An error says that somebody wrote a record that is no event.
+pub fn files(execution: &Execution) -> Result<Vec<ConfigMap>, event::Error> {
+    let Some(record) = execution.spec.events.first() else { return Ok(Vec::new()) };
     let event = Event::try_from(record)?;
     let structured = String::from_utf8(json::encode(&event)).expect("JSON is UTF-8");
-    let room = MAX_SIZE.saturating_sub(structured.len());
-    let mut text = BTreeMap::from([(EVENT_FILE.to_owned(), structured)]);
-    let mut binary = BTreeMap::new();
-    if let Some(data) = event.data().filter(|data| data.len() <= room) {
-        match str::from_utf8(data) {
-            Ok(data) => drop(text.insert(DATA_FILE.to_owned(), data.to_owned())),
-            Err(_) => drop(binary.insert(DATA_FILE.to_owned(), ByteString(data.to_vec()))),
+    let mut first = object(execution, execution.metadata.name.clone());
+    first.data = Some(BTreeMap::from([(EVENT_FILE.to_owned(), structured)]));
+    let Some(data) = event.data() else { return Ok(vec![first]) };
+    let mut second = second_name(execution).map(|name| object(execution, Some(name)));
+    let holder = second.as_mut().unwrap_or(&mut first);
+    match str::from_utf8(data) {
+        Ok(data) => {
+            holder.data.get_or_insert_default().insert(DATA_FILE.to_owned(), data.to_owned());
+        }
+        Err(_) => {
+            holder.binary_data = Some(BTreeMap::from([(DATA_FILE.to_owned(), ByteString(data.to_vec()))]));
         }
     }
-    Ok(Some(ConfigMap {
+    Ok([first].into_iter().chain(second).collect())
+}
+
+/// Name of the object that holds `data`, where the two files do not fit one.
+pub(super) fn second_name(execution: &Execution) -> Option<String> {
+    let record = execution.spec.events.first()?;
+    // As text it is as long as it is; as base64 at least as long.
+    let data = record.data.as_ref().or(record.data_base64.as_ref()).map_or(0, String::len);
+    let name = execution.metadata.name.as_deref().unwrap_or_default();
+    (event_size(record) + data > MAX_SIZE).then(|| format!("{name}-data"))
+}
+
+fn object(execution: &Execution, name: Option<String>) -> ConfigMap {
+    ConfigMap {
         metadata: ObjectMeta {
-            name: execution.metadata.name.clone(),
+            name,
             namespace: execution.metadata.namespace.clone(),
             labels: Some(ownership::labels(execution)),
             owner_references: Some(vec![ownership::owner(execution)]),
             ..ObjectMeta::default()
         },
-        data: Some(text),
-        binary_data: Some(binary).filter(|binary| !binary.is_empty()),
         immutable: Some(true),
-    }))
+        ..ConfigMap::default()
+    }
 }
 
 /// Bytes of the event's file, or a bound on them where that bound is small enough not to matter.
@@ -66,6 +80,7 @@ pub(super) fn event_size(record: &EventRecord) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -89,8 +104,15 @@ mod tests {
         }
     }
 
+    /// The one object of a run.
+    fn made(execution: &Execution) -> ConfigMap {
+        let mut all = files(execution).unwrap();
+        assert_eq!(all.len(), 1);
+        all.remove(0)
+    }
+
     fn structured_of(event: EventRecord) -> Value {
-        let made = files(&execution(event)).unwrap().unwrap();
+        let made = made(&execution(event));
         serde_json::from_str(&made.data.unwrap()["event"]).unwrap()
     }
 
@@ -98,7 +120,7 @@ mod tests {
     fn a_manual_run_has_no_files() {
         let mut manual = execution(event());
         manual.spec.events.clear();
-        assert_eq!(files(&manual).unwrap(), None);
+        assert_eq!(files(&manual).unwrap(), []);
     }
 
     #[test]
@@ -109,7 +131,7 @@ mod tests {
     #[test]
     fn json_data_keeps_its_bytes() {
         let data = "{\"b\": 12345678901234567890123, \"a\":1}";
-        let made = files(&execution(EventRecord { data: Some(data.into()), ..event() })).unwrap().unwrap();
+        let made = made(&execution(EventRecord { data: Some(data.into()), ..event() }));
         let made = made.data.unwrap();
         assert_eq!(made["data"], data);
         assert!(made["event"].contains(data), "{}", made["event"]);
@@ -140,7 +162,7 @@ mod tests {
     #[test]
     fn binary_data_is_a_binary_file() {
         let sent = EventRecord { data_base64: Some("/wA=".into()), ..event() };
-        let made = files(&execution(sent)).unwrap().unwrap();
+        let made = made(&execution(sent));
         assert_eq!(made.binary_data.unwrap()["data"].0, [0xff, 0]);
         assert!(!made.data.unwrap().contains_key("data"));
     }
@@ -162,22 +184,49 @@ mod tests {
     }
 
     #[test]
-    fn two_copies_that_do_not_fit_become_one() {
-        let data = format!("\"{}\"", "x".repeat(600 * 1024));
-        let made =
-            files(&execution(EventRecord { data: Some(data), ..event() })).unwrap().unwrap().data.unwrap();
-        assert_eq!(made.keys().collect::<Vec<_>>(), ["event"]);
+    fn two_files_that_do_not_fit_one_object_become_two() {
+        let text = format!("\"{}\"", "x".repeat(600 * 1024));
+        let run = execution(EventRecord { data: Some(text.clone()), ..event() });
+        let both = files(&run).unwrap();
+        assert_eq!(
+            both.iter().map(|made| made.metadata.name.as_deref().unwrap()).collect::<Vec<_>>(),
+            ["resize-abc", "resize-abc-data"]
+        );
+        assert!(both.iter().all(|made| ownership::owns(&run, &made.metadata)));
+        assert_eq!(both[0].data.as_ref().unwrap().keys().collect::<Vec<_>>(), ["event"]);
+        assert_eq!(both[1].data.as_ref().unwrap()["data"], text);
+
+        let bytes = vec![0xff; 480 * 1024];
+        let encoded = serde_json::to_value(ByteString(bytes.clone())).unwrap().as_str().unwrap().to_owned();
+        let both = files(&execution(EventRecord { data_base64: Some(encoded), ..event() })).unwrap();
+        assert_eq!(both.len(), 2);
+        assert_eq!(both[1].binary_data.as_ref().unwrap()["data"].0, bytes);
+        assert!(both[1].data.is_none());
+    }
+
+    proptest! {
+        // Each case is some hundred kilobytes.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn no_event_that_is_accepted_makes_an_object_too_large(data in "[x\n\"筧]{1,4}", times in 1_usize..300_000) {
+            let record = EventRecord { datacontenttype: Some("text/plain".into()), data: Some(data.repeat(times)), ..event() };
+            prop_assume!(event_size(&record) <= MAX_SIZE && record.data.as_ref().unwrap().len() <= MAX_SIZE);
+            for made in files(&execution(record)).unwrap() {
+                let size: usize = made.data.iter().flatten().map(|(_, value)| value.len()).sum();
+                prop_assert!(size <= MAX_SIZE);
+            }
+        }
     }
 
     #[test]
     fn the_object_belongs_to_the_run() {
         let run = execution(event());
-        let made = files(&run).unwrap().unwrap();
+        let made = made(&run);
         assert!(ownership::owns(&run, &made.metadata));
-        assert_eq!(made.metadata.labels.unwrap()["run.kakehi.dev/execution"], "resize-abc");
+        assert_eq!(made.metadata.labels.as_ref().unwrap()["run.kakehi.dev/execution"], "resize-abc");
         assert_eq!(made.immutable, Some(true));
         let mut other = run.clone();
         other.metadata.uid = Some("y".into());
-        assert!(!ownership::owns(&other, &files(&run).unwrap().unwrap().metadata));
+        assert!(!ownership::owns(&other, &made.metadata));
     }
 }

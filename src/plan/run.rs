@@ -78,7 +78,7 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tasks {
     /// The event's files, where there is an event.
-    pub files: Option<ConfigMap>,
+    pub files: Vec<ConfigMap>,
     /// The `batch/v1` Job.
     pub task_set: batchv1::Job,
 }

@@ -6,11 +6,13 @@
 
 use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, EmptyDirVolumeSource, PodSpec, PodTemplateSpec, Volume, VolumeMount,
+    ConfigMapProjection, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, PodSpec, PodTemplateSpec,
+    ProjectedVolumeSource, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::environment::environment;
+use super::files;
 use super::ownership;
 use crate::api::{EVENT_MOUNT_PATH, EVENT_VOLUME, Execution, TaskSpec};
 
@@ -154,20 +156,29 @@ impl EventFiles {
             });
             return Self { volume, mount: None, path: None };
         }
-        let volume = Volume {
-            name: EVENT_VOLUME.to_owned(),
-            config_map: Some(ConfigMapVolumeSource {
-                name: execution.metadata.name.clone().unwrap_or_default(),
-                ..ConfigMapVolumeSource::default()
-            }),
-            ..Volume::default()
-        };
+        let volume = Volume { name: EVENT_VOLUME.to_owned(), ..volume(execution) };
         let (mount, path) = match own {
             Some(own) => (None, own.mount_path.clone()),
             None => (Some(mount()), EVENT_MOUNT_PATH.to_owned()),
         };
         Self { volume: Some(volume), mount, path: Some(path) }
     }
+}
+
+/// Where the files are: in one object, or both in one directory out of two.
+fn volume(execution: &Execution) -> Volume {
+    let name = execution.metadata.name.clone().unwrap_or_default();
+    let Some(second) = files::second_name(execution) else {
+        let source = ConfigMapVolumeSource { name, ..ConfigMapVolumeSource::default() };
+        return Volume { config_map: Some(source), ..Volume::default() };
+    };
+    let projection = |name| VolumeProjection {
+        config_map: Some(ConfigMapProjection { name, ..ConfigMapProjection::default() }),
+        ..VolumeProjection::default()
+    };
+    let sources = Some(vec![projection(name), projection(second)]);
+    let source = ProjectedVolumeSource { sources, ..ProjectedVolumeSource::default() };
+    Volume { projected: Some(source), ..Volume::default() }
 }
 
 fn mount() -> VolumeMount {

@@ -62,12 +62,14 @@ enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::invalid,
         Self::unsupported,
         Self::too_large,
         Self::method,
         Self::unprocessable,
+        Self::unauthenticated,
+        Self::forbidden,
         Self::not_found,
         Self::overloaded,
         Self::unavailable,
@@ -146,5 +148,31 @@ impl Metrics {
             Unit::Seconds,
             self.accepting.clone(),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_counts_from_the_beginning() {
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            // A new one has to be given a place here, and so in the list.
+            let expected = match reason {
+                Reason::invalid => 0,
+                Reason::unsupported => 1,
+                Reason::too_large => 2,
+                Reason::method => 3,
+                Reason::unprocessable => 4,
+                Reason::unauthenticated => 5,
+                Reason::forbidden => 6,
+                Reason::not_found => 7,
+                Reason::overloaded => 8,
+                Reason::unavailable => 9,
+            };
+            assert_eq!(place, expected, "{reason:?}");
+        }
+        assert_eq!(Reason::ALL.len(), 10);
     }
 }

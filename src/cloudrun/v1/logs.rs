@@ -29,6 +29,10 @@ const USUAL_LINES: usize = 50;
 const MOST_LINES: usize = 1000;
 /// Lines that are read for one answer. Of every attempt only the last ones that could be in the answer are.
 const MOST_READ: usize = 200_000;
+/// Bytes of one answer. What does not fit is not told; a reader narrows his question then.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of an entry beside its line, about.
+const ENTRY: usize = 1024;
 /// Runs that are looked into for one answer, the newest.
 const MOST_RUNS: usize = 50;
 
@@ -57,6 +61,8 @@ struct Wanted {
 /// A line with its time.
 struct Entry {
     time: Timestamp,
+    /// Bytes that it takes, about.
+    size: usize,
     /// Among lines of one time, their order.
     number: usize,
     value: Value,
@@ -86,18 +92,18 @@ impl CloudRun {
         let size = size.min(MOST_LINES);
         let newest = order_by.trim().ends_with("desc");
         let wanted = Wanted { filter, size };
-        let mut found = Vec::new();
+        // A handful of readers at a time; each holds a bounded number of bytes.
+        let _permit = self.log_readers.acquire().await.expect("nobody closes the semaphore");
+        let mut found = Found { newest, entries: Vec::new(), bytes: 0 };
         let mut read = 0;
         for run in self.runs_for(&place, &wanted.filter).await? {
-            let (lines, number) = self.read(&run, &place, &wanted).await?;
-            found.extend(lines);
-            sort(&mut found, newest, size);
-            read += number;
+            read += self.read(&run, &place, &wanted, &mut found).await?;
+            found.cut(size);
             if read > MOST_READ {
                 break;
             }
         }
-        Ok(Entries { entries: found.into_iter().map(|entry| entry.value).collect() })
+        Ok(Entries { entries: found.entries.into_iter().map(|entry| entry.value).collect() })
     }
 
     /// The runs that may have such lines, the newest first.
@@ -117,8 +123,14 @@ impl CloudRun {
         Ok(all.iter().take(MOST_RUNS).filter_map(|run| run.metadata.name.clone()).collect())
     }
 
-    /// The lines of a run that are wanted, and how many were read.
-    async fn read(&self, run: &str, place: &Place, wanted: &Wanted) -> Result<(Vec<Entry>, usize), Fault> {
+    /// Adds the lines of a run that are wanted, and says how many were read.
+    async fn read(
+        &self,
+        run: &str,
+        place: &Place,
+        wanted: &Wanted,
+        found: &mut Found,
+    ) -> Result<usize, Fault> {
         let Wanted { filter, size } = wanted;
         let tail = filter.words.is_empty().then(|| i64::try_from(*size).unwrap_or(i64::MAX));
         let options = LogOptions { follow: false, task: filter.task, tail, timestamps: true };
@@ -127,11 +139,11 @@ impl CloudRun {
         let (job, lines) = match (job, lines) {
             (Ok(job), Ok(lines)) => (job, lines),
             // Deleted since it was listed.
-            (Err(fault), _) | (_, Err(fault)) if fault.code == Code::NotFound => return Ok((Vec::new(), 0)),
+            (Err(fault), _) | (_, Err(fault)) if fault.code == Code::NotFound => return Ok(0),
             (Err(fault), _) | (_, Err(fault)) => return Err(fault),
         };
         let mut lines = pin!(lines);
-        let (mut found, mut number) = (Vec::new(), 0);
+        let mut number = 0;
         while let Some(line) = lines.next().await {
             let line = match line.map_err(Fault::from) {
                 Ok(line) => line,
@@ -142,23 +154,51 @@ impl CloudRun {
             let Some((time, text)) = timed(&line.text) else { continue };
             if filter.wants(time, text) {
                 let value = entry(&line, time, text, number, (&place.project, &job, run));
-                found.push(Entry { time, number, value });
+                found.add(Entry { time, number, size: text.len() + ENTRY, value }, *size);
             }
             if number > MOST_READ {
                 break;
             }
         }
-        Ok((found, number))
+        Ok(number)
     }
 }
 
-/// In the order that was asked for, and no more than fit.
-fn sort(found: &mut Vec<Entry>, newest: bool, size: usize) {
-    found.sort_by_key(|entry| (entry.time, entry.number));
-    if newest {
-        found.reverse();
+/// The best lines so far.
+struct Found {
+    /// Whether the newest are wanted, and not the oldest.
+    newest: bool,
+    entries: Vec<Entry>,
+    /// About how much they take.
+    bytes: usize,
+}
+
+impl Found {
+    /// Takes in a line. Now and then those go that would not be among the first `size` anyway.
+    fn add(&mut self, entry: Entry, size: usize) {
+        self.bytes += entry.size;
+        self.entries.push(entry);
+        if self.entries.len() >= 2 * size.max(100) || self.bytes >= 2 * MOST_BYTES {
+            self.cut(size);
+        }
     }
-    found.truncate(size);
+
+    /// In the order that was asked for, and no more than fit.
+    fn cut(&mut self, size: usize) {
+        self.entries.sort_by_key(|entry| (entry.time, entry.number));
+        if self.newest {
+            self.entries.reverse();
+        }
+        self.entries.truncate(size);
+        self.bytes = 0;
+        let fit = self.entries.iter().take_while(|entry| {
+            self.bytes += entry.size;
+            self.bytes <= MOST_BYTES
+        });
+        let fit = fit.count();
+        self.entries.truncate(fit);
+        self.bytes = self.bytes.min(MOST_BYTES);
+    }
 }
 
 /// The time at which a line was written, and the line.
@@ -191,4 +231,43 @@ fn entry(
             "run.googleapis.com/task_attempt": attempt.to_string(),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(
+        newest: bool,
+        lines: impl Iterator<Item = usize>,
+        size: usize,
+        bytes: usize,
+    ) -> (Vec<usize>, usize) {
+        let mut found = Found { newest, entries: Vec::new(), bytes: 0 };
+        let mut most = 0;
+        for number in lines {
+            let time = Timestamp::from_second(i64::try_from(number).unwrap()).unwrap();
+            found.add(Entry { time, size: bytes, number, value: Value::Null }, size);
+            most = most.max(found.entries.len());
+        }
+        found.cut(size);
+        (found.entries.iter().map(|entry| entry.number).collect(), most)
+    }
+
+    #[test]
+    fn of_many_lines_only_the_first_of_the_order_are_held() {
+        // 7919 is prime to 100,000, so each number comes once.
+        let shuffled = || (0..100_000).map(|number| number * 7919 % 100_000);
+        let (newest, most) = found(true, shuffled(), 3, 100);
+        assert_eq!(newest, [99_999, 99_998, 99_997]);
+        assert!(most <= 200, "{most}");
+        assert_eq!(found(false, shuffled(), 3, 100).0, [0, 1, 2]);
+    }
+
+    #[test]
+    fn an_answer_has_a_bound_in_bytes() {
+        let (told, most) = found(true, 0..1000, 1000, MOST_BYTES / 4);
+        assert_eq!(told, [999, 998, 997, 996]);
+        assert!(most <= 8, "{most}");
+    }
 }

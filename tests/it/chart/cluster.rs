@@ -79,21 +79,30 @@ impl Installed {
 
     /// A token of a role's account.
     pub(crate) async fn token_of(&self, role: &str) -> String {
+        self.token_of_account(&format!("kakehi-{role}")).await
+    }
+
+    async fn token_of_account(&self, account: &str) -> String {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
         let wanted = TokenRequest {
             spec: Some(TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() }),
             ..TokenRequest::default()
         };
         let parameters = PostParams::default();
-        let made =
-            accounts.create_token_request(&format!("kakehi-{role}"), &parameters, &wanted).await.unwrap();
+        let made = accounts.create_token_request(account, &parameters, &wanted).await.unwrap();
         made.status.unwrap().token.unwrap()
     }
 
     /// A client that is a role's account.
     pub(crate) async fn client_of(&self, role: &str) -> Client {
+        self.client_as(&format!("kakehi-{role}")).await
+    }
+
+    /// A client that is that account.
+    pub(crate) async fn client_as(&self, account: &str) -> Client {
         let mut config = self.config.clone();
-        config.auth_info = AuthInfo { token: Some(self.token_of(role).await.into()), ..AuthInfo::default() };
+        let token = Some(self.token_of_account(account).await.into());
+        config.auth_info = AuthInfo { token, ..AuthInfo::default() };
         Client::try_from(config).unwrap()
     }
 }

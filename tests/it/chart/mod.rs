@@ -1,6 +1,7 @@
 //! The chart: what it renders is looked at here without helm, from files that helm wrote.
 
 mod accounts;
+mod api;
 mod cluster;
 mod helm;
 mod image;

@@ -58,8 +58,14 @@ impl Api {
     /// Jobs are kept, but nothing looks after them.
     pub(crate) async fn without_controllers() -> Self {
         let house = House::without_controllers().await;
+        let client = house.client.clone();
+        Self::by(house, &client).await
+    }
+
+    /// The same with an API that asks its API server through that client.
+    pub(crate) async fn by(house: House, client: &kube::Client) -> Self {
         let wire = Wire::default();
-        let mut server = CloudRun::new(wire.over(&house.client), Gate::open());
+        let mut server = CloudRun::new(wire.over(client), Gate::open());
         if cluster::is_real() {
             server = server.within(&house.namespace);
         }

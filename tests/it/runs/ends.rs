@@ -28,6 +28,27 @@ async fn an_event_becomes_a_finished_task_with_a_result() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_event_reaches_its_container_whole() {
+    let house = House::start().await;
+    // As JSON it is longer by a third, so that both files together are larger than an object may be.
+    let data = vec![0xfe; 480 * 1024];
+    let large = Event::builder()
+        .required("large", "/s", "order")
+        .set("datacontenttype", "application/octet-stream")
+        .data(data.clone())
+        .build()
+        .unwrap();
+    let script = "wc -c < \"$K_EVENT_PATH/data\" > \"$TERMINATION_LOG_PATH\"; \
+        test $(wc -c < \"$K_EVENT_PATH/event\") -gt 600000 || exit 3";
+    let job = house.job("large", &script.replace("$(", "$$("), "{}").await;
+    let run = house.send_event(&job, &large).await.execution;
+    let ended = house.ended(&run).await;
+    assert_completed(&ended, "Succeeded", "1 task succeeded");
+    let told = ended.status.unwrap().result.unwrap();
+    assert_eq!(told.trim(), data.len().to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_container_sees_the_event_as_it_was_sent() {
     let house = House::start().await;
     let script = "printf '%s|%s|%s|%s|%s|' \"$CE_SUBJECT\" \"$CE_TYPE\" \"$K_EXECUTION_MODE\" \"$CLOUD_RUN_JOB\" \"$CLOUD_RUN_TASK_ATTEMPT\" \

@@ -196,8 +196,12 @@ impl House {
 
     /// Sends an event to a Job's address, as the sink would.
     pub(crate) async fn send(&self, job: &Job, id: &str) -> Accepted {
-        let event = event(id);
-        let planned = plan::from_event(job, &event, None).unwrap();
+        self.send_event(job, &event(id)).await
+    }
+
+    /// The same with an event of one's own.
+    pub(crate) async fn send_event(&self, job: &Job, event: &Event) -> Accepted {
+        let planned = plan::from_event(job, event, None).unwrap();
         ops::accept(&self.client, &planned).await.unwrap()
     }
 
