@@ -77,6 +77,8 @@ pub enum Reason {
     Ready,
     /// Of a Trigger: a filter does not compile; it matches nothing.
     FilterInvalid,
+    /// Of a Job: an expression does not compile; it takes no events.
+    ExpressionInvalid,
     /// Of a Trigger: its Job does not exist.
     JobNotFound,
 }
@@ -101,6 +103,7 @@ impl Reason {
         Reason::JobLost,
         Reason::Ready,
         Reason::FilterInvalid,
+        Reason::ExpressionInvalid,
         Reason::JobNotFound,
     ];
 
@@ -124,6 +127,7 @@ impl Reason {
             Reason::JobLost => "JobLost",
             Reason::Ready => "Ready",
             Reason::FilterInvalid => "FilterInvalid",
+            Reason::ExpressionInvalid => "ExpressionInvalid",
             Reason::JobNotFound => "JobNotFound",
         }
     }

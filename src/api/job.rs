@@ -41,8 +41,26 @@ pub struct JobSpec {
     /// True: events are accepted and queued, nothing starts.
     #[serde(default)]
     pub suspend: bool,
+    /// What the Job asks of the events that run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventRules>,
     /// Template of the Executions.
     pub template: ExecutionTemplate,
+}
+
+/// What a Job asks of the events that run it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventRules {
+    /// CEL over `event`: events with the same value are the same event, instead of those with the same source and id. For
+    /// senders without ids that stay the same when they repeat themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub dedup_key: Option<String>,
+    /// Most bytes that the data of an event may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_048_576))]
+    pub max_bytes: Option<i64>,
 }
 
 /// Which finished Executions are kept. None is removed before it is one hour old, because an Execution is also what

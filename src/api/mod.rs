@@ -26,7 +26,7 @@ pub use execution::{
     Cause, CauseKind, ContainerOverride, Execution, ExecutionSpec, ExecutionStatus, JobReference, Overrides,
     ParameterValue, TaskOutcome,
 };
-pub use job::{Address, ExecutionReference, History, Job, JobSpec, JobStatus};
+pub use job::{Address, EventRules, ExecutionReference, History, Job, JobSpec, JobStatus};
 pub use names::{
     ANNOTATION_DIGEST, ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, API_VERSION, DEFAULT_NAMESPACE,
     ENV_PREFIX, EVENT_MOUNT_PATH, EVENT_VOLUME, FIELD_MANAGER, GROUP, LABEL_EXECUTION, LABEL_JOB,

@@ -200,6 +200,9 @@ fn job(job: &Job, mut runs: Vec<Execution>, now: Timestamp) -> String {
         "Suspended",
         if job.spec.suspend { "yes: events are accepted, nothing starts" } else { "no" },
     );
+    if let Some(key) = job.spec.event.as_ref().and_then(|rules| rules.dedup_key.as_deref()) {
+        field(&mut text, "Dedup key", &one_line(key));
+    }
     field(&mut text, "Tasks", &spec.task_count.to_string());
     let parallelism = spec.parallelism.filter(|some| *some > 0);
     field(&mut text, "Parallelism", &parallelism.map_or("all".to_owned(), |some| some.to_string()));

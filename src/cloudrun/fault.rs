@@ -158,7 +158,10 @@ impl From<Refusal> for Fault {
             Refusal::Override { field, problem } => {
                 Self::invalid_field(&format!("overrides.{}", snake(&field)), problem)
             }
-            Refusal::ControlCharacter { .. }
+            Refusal::JobInvalid { .. } => Self::new(Code::FailedPrecondition, message),
+            Refusal::NoKey { .. }
+            | Refusal::DataTooLarge { .. }
+            | Refusal::ControlCharacter { .. }
             | Refusal::EnvironmentTooLarge { .. }
             | Refusal::EventTooLarge { .. } => Self::new(Code::InvalidArgument, message),
         }

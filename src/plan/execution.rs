@@ -10,11 +10,13 @@ use super::environment::MAX_EVENT_ENVIRONMENT;
 use super::files;
 use super::identity::Identity;
 use super::overrides::overridden;
+use super::prepared::Prepared;
 use super::trace;
 use crate::api::{
     ANNOTATION_DIGEST, Cause, CauseKind, EventRecord, Execution, ExecutionSpec, Job, JobReference,
     LABEL_EXECUTION, LABEL_JOB, Overrides,
 };
+use crate::event::Event;
 use crate::event::TraceContext;
 
 /// Most bytes of an event as JSON inside its Execution. etcd takes 1.5 MiB per request; this leaves a fifth of it to the
@@ -92,6 +94,32 @@ pub enum Refusal {
         /// What is wrong with it.
         problem: String,
     },
+    /// The Job takes no events, because an expression of it does not compile.
+    #[error("job {job} takes no events: {problem}")]
+    JobInvalid {
+        /// Name of the Job.
+        job: String,
+        /// Which one, and why.
+        problem: String,
+    },
+    /// The Job's own key has no value for the event.
+    #[error("spec.event.dedupKey of job {job} has no value for this event: {problem}")]
+    NoKey {
+        /// Name of the Job.
+        job: String,
+        /// Why.
+        problem: String,
+    },
+    /// More data than the Job takes.
+    #[error("the data of the event has {size} bytes; job {job} takes at most {limit}")]
+    DataTooLarge {
+        /// Name of the Job.
+        job: String,
+        /// Bytes of the data.
+        size: usize,
+        /// Bytes that it may have.
+        limit: usize,
+    },
     /// Attributes become environment variables, which cannot hold NUL, and which people print.
     #[error("attribute {attribute} holds the control character U+{:04X} at byte {at}", u32::from(*.character))]
     ControlCharacter {
@@ -120,21 +148,35 @@ pub enum Refusal {
     },
 }
 
-/// The run of `job` for `event`; `trigger` names the Trigger that matched, none means that the event was sent to the
+/// The run of `prepared` for `event`; `trigger` names the Trigger that matched, none means that the event was sent to the
 /// Job's own address.
 ///
 /// The same event at the same Job gives the same names, whatever else about the Job changed.
-pub fn from_event(
-    job: &Job,
-    event: impl Into<EventRecord>,
+pub(super) fn from_event(
+    prepared: &Prepared,
+    event: &Event,
     trigger: Option<&str>,
 ) -> Result<Planned, Refusal> {
-    let event = event.into();
-    check(&event)?;
+    let record = EventRecord::from(event);
+    check(&record)?;
+    let asked = prepared.ask(event)?;
+    let identity = |origin: &Origin<'_>| match &asked.key {
+        Some(key) => Identity::keyed(origin.uid, key),
+        None => Identity::of(origin.uid, event.source(), event.id()),
+    };
+    from_record(prepared.job(), record, trigger, identity)
+}
+
+fn from_record(
+    job: &Job,
+    event: EventRecord,
+    trigger: Option<&str>,
+    identity: impl FnOnce(&Origin<'_>) -> Identity,
+) -> Result<Planned, Refusal> {
     let kind = if trigger.is_some() { CauseKind::Trigger } else { CauseKind::Address };
     let cause = Cause { kind, trigger: trigger.map(str::to_owned) };
     let origin = Origin::of(job)?;
-    let identity = Identity::of(origin.uid, &event.source, &event.id);
+    let identity = identity(&origin);
     let trace = trace::of_event(&event);
     let mut execution = origin.execution(cause, vec![event]);
     identify(&mut execution, &identity);
@@ -269,6 +311,13 @@ spec:
 ",
         )
         .unwrap()
+    }
+
+    /// The run for an event as it is kept: some of these no sender can send.
+    fn from_event(job: &Job, event: EventRecord, trigger: Option<&str>) -> Result<Planned, Refusal> {
+        check(&event)?;
+        let (source, id) = (event.source.clone(), event.id.clone());
+        from_record(job, event, trigger, |origin| Identity::of(origin.uid, &source, &id))
     }
 
     fn event(source: &str, id: &str) -> EventRecord {

@@ -2,7 +2,7 @@
 //!
 //! Two deliveries are the same event when source and id are equal (`CloudEvents` §3.1.1) and when they reach the same
 //! Job, told apart by uid: a Job that was deleted and made anew has seen nothing yet. The fields are hashed with their
-//! lengths in front, so that (`/s`, `11`) and (`/s1`, `1`) differ.
+//! lengths in front, so that (`/s`, `11`) and (`/s1`, `1`) differ. A Job may have a key of its own in place of the two.
 
 use ring::digest;
 
@@ -22,8 +22,18 @@ pub struct Identity {
 impl Identity {
     /// The identity of the event (`source`, `id`) at the Job with that uid.
     pub fn of(job_uid: &str, source: &str, id: &str) -> Self {
+        Self::hashed(&[job_uid, source, id])
+    }
+
+    /// The identity of an event that the Job with that uid tells from others by a key of its own. There is one field less,
+    /// so no key is taken for a source and an id.
+    pub fn keyed(job_uid: &str, key: &str) -> Self {
+        Self::hashed(&[job_uid, key])
+    }
+
+    fn hashed(fields: &[&str]) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
-        for field in [job_uid, source, id] {
+        for field in fields {
             context.update(&(field.len() as u64).to_be_bytes());
             context.update(field.as_bytes());
         }
@@ -111,6 +121,17 @@ mod tests {
     fn a_boundary_moved_between_source_and_id_makes_another_event() {
         assert_ne!(Identity::of("u", "/s", "11"), Identity::of("u", "/s1", "1"));
         assert_ne!(Identity::of("u/", "s", "1"), Identity::of("u", "/s", "1"));
+    }
+
+    #[test]
+    fn a_key_is_no_source_with_an_id() {
+        let field = |text: &str| [&(text.len() as u64).to_be_bytes(), text.as_bytes()].concat();
+        let both = String::from_utf8([field("/s"), field("1")].concat()).unwrap();
+        for key in ["/s1", "1", both.as_str(), both.get(8..).unwrap()] {
+            assert_ne!(Identity::keyed("u", key), Identity::of("u", "/s", "1"));
+        }
+        assert_eq!(Identity::keyed("u", "k"), Identity::keyed("u", "k"));
+        assert_ne!(Identity::keyed("u", "k"), Identity::keyed("v", "k"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! | file | decides |
 //! |---|---|
 //! | `identity` | which events are the same, and what a run is called |
+//! | `prepared` | what a Job asks of an event before it is run for it |
 //! | `execution`, `overrides`, `trace` | (Job, event or overrides) → the Execution to create |
 //! | `files`, `task_set`, `environment` | Execution → `ConfigMap` and `batch/v1` Job |
 //! | `run` | (Execution, task set, Pods, now) → the next step |
@@ -25,6 +26,7 @@ mod notice;
 mod overrides;
 mod ownership;
 mod phase;
+mod prepared;
 mod progress;
 mod roll_up;
 mod run;
@@ -39,13 +41,14 @@ mod verdict;
 
 pub use attempt::Attempt;
 pub use environment::MAX_EVENT_ENVIRONMENT;
-pub use execution::{Planned, Refusal, digest, from_event, manual};
+pub use execution::{Planned, Refusal, digest, manual};
 pub use expansion::{literal, plain};
 pub use files::{MAX_SIZE as MAX_EVENT_FILES, files};
 pub use identity::{Identity, base32};
 pub use notice::Notice;
 pub use ownership::{is_leftover, owns, selector};
 pub use phase::{Phase, is_terminal, phase};
+pub use prepared::Prepared;
 pub use progress::MAX_FAILED_TASKS;
 pub use roll_up::{Entrance, Retention, retention, roll_up};
 pub use run::{NAME_TAKEN, Observed, Plan, Tasks, Template, doubts_task_set, held_back, refused, run};

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::prepared::problem;
 use super::runs::Runs;
 use crate::api::{
     Address, CONDITION_READY, ExecutionReference, Job, JobStatus, NewCondition, Reason, Status, job_audience,
@@ -21,13 +22,14 @@ const MAX_DELETIONS: usize = 100;
 pub fn roll_up(job: &Job, runs: &Runs, sink: Option<Entrance<'_>>, now: Timestamp) -> Option<JobStatus> {
     let (waiting, running) = runs.waiting_and_running();
     let mut conditions = job.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
-    let message = if job.spec.suspend { "suspended: events are accepted and queued" } else { "" };
-    let ready = NewCondition {
-        kind: CONDITION_READY,
-        status: Status::True,
-        reason: Reason::Ready,
-        message: message.to_owned(),
+    let (status, reason, message) = match problem(&job.spec) {
+        Some(problem) => (Status::False, Reason::ExpressionInvalid, format!("no event is taken: {problem}")),
+        None if job.spec.suspend => {
+            (Status::True, Reason::Ready, "suspended: events are accepted and queued".to_owned())
+        }
+        None => (Status::True, Reason::Ready, String::new()),
     };
+    let ready = NewCondition { kind: CONDITION_READY, status, reason, message };
     set_condition(&mut conditions, ready, job.metadata.generation, now);
     let status = JobStatus {
         observed_generation: job.metadata.generation,
@@ -202,6 +204,17 @@ queuedCount: 1
         assert_eq!(status.conditions[0].status, "True");
         assert_eq!(status.conditions[0].message, "suspended: events are accepted and queued");
         assert_eq!((status.address, status.latest_created_execution), (None, None));
+    }
+
+    #[test]
+    fn a_job_whose_expression_does_not_compile_is_not_ready() {
+        let status = roll_up(&job("event: {dedupKey: 'event.'},"), &Runs::default(), None, at(0)).unwrap();
+        let ready = &status.conditions[0];
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "ExpressionInvalid"));
+        assert!(
+            ready.message.starts_with("no event is taken: spec.event.dedupKey: line 1, column 7"),
+            "{ready:?}"
+        );
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(super) enum Refusal {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The data is over the limit of the Job.
+    DataTooLarge(String),
     /// The method is not one of those that the path takes.
     Method {
         /// The ones it takes, as a header.
@@ -59,7 +61,7 @@ impl Refusal {
         match self {
             Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
             Refusal::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::TooLarge { .. } | Refusal::DataTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
@@ -74,6 +76,7 @@ impl Refusal {
         match self {
             Refusal::Invalid(detail)
             | Refusal::Unsupported(detail)
+            | Refusal::DataTooLarge(detail)
             | Refusal::Unprocessable(detail)
             | Refusal::Unauthenticated(detail)
             | Refusal::Forbidden(detail)
@@ -113,6 +116,7 @@ impl IntoResponse for Refusal {
             Refusal::Invalid(_)
             | Refusal::Unsupported(_)
             | Refusal::TooLarge { .. }
+            | Refusal::DataTooLarge(_)
             | Refusal::Unprocessable(_)
             | Refusal::Forbidden(_)
             | Refusal::NotFound(_) => {}
@@ -161,7 +165,11 @@ impl From<plan::Refusal> for Refusal {
         match &refusal {
             // Gone soon, or there again soon under the same name: not this event's fault.
             Plan::JobDeleting { .. } | Plan::JobNotStored { .. } => Refusal::NotFound(refusal.to_string()),
-            Plan::Override { .. }
+            // What is at fault is the Job, which somebody can repair; an event that is answered 4xx would be gone by then.
+            Plan::JobInvalid { .. } => Refusal::Unavailable(refusal.to_string()),
+            Plan::DataTooLarge { .. } => Refusal::DataTooLarge(refusal.to_string()),
+            Plan::NoKey { .. }
+            | Plan::Override { .. }
             | Plan::ControlCharacter { .. }
             | Plan::EnvironmentTooLarge { .. }
             | Plan::EventTooLarge { .. } => Refusal::Unprocessable(refusal.to_string()),

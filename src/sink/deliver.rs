@@ -8,13 +8,11 @@ use futures::stream;
 use super::Sink;
 use super::answer::Refusal;
 use super::answer::not_accepted;
-use crate::api::EventRecord;
 use crate::event::Event;
 use crate::event::TraceContext;
 use crate::ops;
 use crate::ops::Accepted;
 use crate::ops::Outcome;
-use crate::plan;
 
 /// Creates of one event at a time: enough that a fan-out is quick, few enough that one event is no flood.
 const CONCURRENT_CREATES: usize = 4;
@@ -52,7 +50,7 @@ impl Sink {
     pub(super) async fn run(&self, namespace: &str, job: &str, delivery: &Delivery) -> Result<Run, Refusal> {
         let Delivery { event, trace } = delivery;
         let cause = Cause { trigger: None, trace: trace.as_ref() };
-        let Accepted { execution, outcome } = self.create(namespace, job, event.into(), cause).await?;
+        let Accepted { execution, outcome } = self.create(namespace, job, event, cause).await?;
         Ok(Run { trigger: None, execution, outcome })
     }
 
@@ -74,16 +72,11 @@ impl Sink {
         if jobs.is_empty() && !self.inner.triggers.has_namespace(namespace).await? {
             return Err(Refusal::NotFound(format!("there is no namespace {namespace}")));
         }
-        let record = EventRecord::from(event);
         let created: Vec<_> = stream::iter(jobs)
-            .map(|(job, triggers)| {
-                let record = record.clone();
-                async move {
-                    let cause =
-                        Cause { trigger: triggers.first().map(String::as_str), trace: trace.as_ref() };
-                    let accepted = self.create(namespace, &job, record, cause).await?;
-                    Ok::<_, Refusal>(runs(&accepted, triggers))
-                }
+            .map(|(job, triggers)| async move {
+                let cause = Cause { trigger: triggers.first().map(String::as_str), trace: trace.as_ref() };
+                let accepted = self.create(namespace, &job, event, cause).await?;
+                Ok::<_, Refusal>(runs(&accepted, triggers))
             })
             .buffered(CONCURRENT_CREATES)
             .collect()
@@ -104,14 +97,14 @@ impl Sink {
         &self,
         namespace: &str,
         name: &str,
-        record: EventRecord,
+        event: &Event,
         cause: Cause<'_>,
     ) -> Result<Accepted, Refusal> {
         let Cause { trigger, trace } = cause;
         let Some(job) = self.inner.triggers.job(namespace, name).await? else {
             return Err(Refusal::NotFound(format!("there is no job {name} in namespace {namespace}")));
         };
-        let planned = plan::from_event(&job, record, trigger)?.in_trace(trace);
+        let planned = job.for_event(event, trigger)?.in_trace(trace);
         ops::accept(&self.inner.client, &planned).await.map_err(|error| not_accepted(error, name))
     }
 }

@@ -81,7 +81,7 @@ impl From<&Refusal> for Reason {
         match refusal {
             Refusal::Invalid(_) => Reason::invalid,
             Refusal::Unsupported(_) => Reason::unsupported,
-            Refusal::TooLarge { .. } => Reason::too_large,
+            Refusal::TooLarge { .. } | Refusal::DataTooLarge(_) => Reason::too_large,
             Refusal::Method { .. } => Reason::method,
             Refusal::Unprocessable(_) => Reason::unprocessable,
             Refusal::Unauthenticated(_) => Reason::unauthenticated,

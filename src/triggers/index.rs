@@ -18,6 +18,7 @@ use crate::feed::Follower;
 use crate::feed::Health;
 use crate::filter;
 use crate::filter::Filter;
+use crate::plan::Prepared;
 
 /// Everything that is followed.
 #[derive(Default)]
@@ -138,7 +139,7 @@ impl Follower<DeserializeGuard<Trigger>> for TriggerSet {
 /// Jobs by namespace and name.
 #[derive(Default)]
 pub(super) struct Jobs {
-    rows: RwLock<HashMap<String, HashMap<String, Arc<Job>>>>,
+    rows: RwLock<HashMap<String, HashMap<String, Arc<Prepared>>>>,
     health: Health,
 }
 
@@ -147,19 +148,19 @@ impl Jobs {
         self.health.is_current()
     }
 
-    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Job>> {
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Prepared>> {
         self.rows.read().get(namespace)?.get(name).cloned()
     }
 
-    fn insert(rows: &mut HashMap<String, HashMap<String, Arc<Job>>>, mut job: Job) {
+    fn insert(rows: &mut HashMap<String, HashMap<String, Arc<Prepared>>>, mut job: Job) {
         // Neither is needed to plan a run, and both are large.
         job.status = None;
         job.metadata.managed_fields = None;
         let (namespace, name) = key(&job);
-        rows.entry(namespace).or_default().insert(name, Arc::new(job));
+        rows.entry(namespace).or_default().insert(name, Arc::new(Prepared::new(job)));
     }
 
-    fn remove(rows: &mut HashMap<String, HashMap<String, Arc<Job>>>, namespace: &str, name: &str) {
+    fn remove(rows: &mut HashMap<String, HashMap<String, Arc<Prepared>>>, namespace: &str, name: &str) {
         if let Some(found) = rows.get_mut(namespace) {
             found.remove(name);
             if found.is_empty() {
@@ -329,7 +330,7 @@ mod tests {
         let jobs = Jobs::default();
         jobs.change(Change::Replace(vec![job("one"), job("two")]));
         let kept = jobs.get("a", "one").unwrap();
-        assert!(kept.status.is_none() && kept.metadata.managed_fields.is_none());
+        assert!(kept.job().status.is_none() && kept.job().metadata.managed_fields.is_none());
         assert!(jobs.get("b", "one").is_none());
         jobs.change(Change::Delete(job("one")));
         assert!(jobs.get("a", "one").is_none() && jobs.get("a", "two").is_some());

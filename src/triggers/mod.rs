@@ -27,6 +27,7 @@ use crate::api::Job;
 use crate::api::Trigger;
 use crate::event::Event;
 use crate::feed;
+use crate::plan::Prepared;
 use index::Index;
 
 pub use index::LiveTrigger;
@@ -127,7 +128,7 @@ impl Triggers {
     }
 
     /// The Job of that name, looked up live if it was not seen yet, or if Jobs are not being followed.
-    pub async fn job(&self, namespace: &str, name: &str) -> Result<Option<Arc<Job>>, Error> {
+    pub async fn job(&self, namespace: &str, name: &str) -> Result<Option<Arc<Prepared>>, Error> {
         self.synced()?;
         let jobs = &self.index.jobs;
         if let Some(job) = jobs.get(namespace, name).filter(|_| jobs.is_current()) {
@@ -140,7 +141,7 @@ impl Triggers {
             return Ok(None);
         }
         let api = Api::<Job>::namespaced(self.client.clone(), namespace);
-        Ok(self.look_up(api.get_opt(name)).await?.map(Arc::new))
+        Ok(self.look_up(api.get_opt(name)).await?.map(|job| Arc::new(Prepared::new(job))))
     }
 
     /// Whether there is such a namespace, looked up live if it was not seen yet, or if namespaces are not being followed.
@@ -264,8 +265,9 @@ mod tests {
     #[tokio::test]
     async fn a_cached_job_counts_only_while_jobs_are_followed() {
         let triggers = outdated();
-        let uid =
-            async || triggers.job("apps", "resize").await.unwrap().unwrap().metadata.uid.clone().unwrap();
+        let uid = async || {
+            triggers.job("apps", "resize").await.unwrap().unwrap().job().metadata.uid.clone().unwrap()
+        };
         assert_eq!(uid().await, "old");
         triggers.index.jobs.change(Change::Broken);
         assert_eq!(uid().await, "new");

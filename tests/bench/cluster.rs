@@ -134,7 +134,7 @@ impl Scene {
     fn execution(&self, id: &str) -> anyhow::Result<Execution> {
         let event = Event::builder().required(id, "/bench", "com.example.bench");
         let event = event.set("datacontenttype", "text/plain").data(vec![b'x'; DATA]).build()?;
-        let planned = plan::from_event(&self.job, &event, None)?;
+        let planned = plan::Prepared::new(self.job.clone()).for_event(&event, None)?;
         Ok(planned.named(&planned.names()[0]))
     }
 

@@ -56,6 +56,8 @@ fn reasons(reason: Reason) -> Option<Reasons> {
         Reason::Cancelling => execution(ExecutionReason::Cancelling),
         Reason::Cancelled => execution(ExecutionReason::Cancelled),
         Reason::JobNotFound => execution(ExecutionReason::Deleted),
-        Reason::Refused | Reason::JobLost | Reason::FilterInvalid => common(CommonReason::Internal),
+        Reason::Refused | Reason::JobLost | Reason::FilterInvalid | Reason::ExpressionInvalid => {
+            common(CommonReason::Internal)
+        }
     }
 }

@@ -108,7 +108,7 @@ async fn row_28_an_event_is_remembered_for_an_hour_whatever_becomes_of_its_tasks
 async fn said(house: &House, name: &str, script: &str, event: &Event) -> String {
     let script = format!("{{ {script}; }} > \"$TERMINATION_LOG_PATH\"");
     let job = house.job(name, &script, "{}").await;
-    let planned = plan::from_event(&job, event, None).unwrap();
+    let planned = plan::Prepared::new(job).for_event(event, None).unwrap();
     let run = ops::accept(&house.client, &planned).await.unwrap().execution;
     let ended = house.ended(&run).await;
     ended.status.unwrap().result.unwrap_or_default()
@@ -155,7 +155,7 @@ async fn row_61_the_trace_of_an_event_reaches_the_container() {
     let job = house.job("hop", &format!("{script} > \"$TERMINATION_LOG_PATH\""), "{}").await;
     let hop = kakehi::event::TraceContext::new(PARENT, None);
     let event = Event::builder().required("1", "/s", "t").build().unwrap();
-    let planned = plan::from_event(&job, &event, None).unwrap().in_trace(hop.as_ref());
+    let planned = plan::Prepared::new(job).for_event(&event, None).unwrap().in_trace(hop.as_ref());
     let run = ops::accept(&house.client, &planned).await.unwrap().execution;
     assert_eq!(house.ended(&run).await.status.unwrap().result.unwrap(), format!("{PARENT}||"));
     let kept = house.api::<Execution>().get(&run).await.unwrap().metadata.annotations.unwrap();

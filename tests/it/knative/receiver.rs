@@ -221,6 +221,30 @@ async fn row_30_an_event_that_is_too_large_stays_an_error() {
 }
 
 #[tokio::test]
+async fn row_31_a_key_of_ones_own_knows_an_event_that_comes_again_under_another_id() {
+    let world = setup().start().await;
+    let rules = json!({"event": {"dedupKey": "event.source + '#' + event.data.order"}});
+    world.create_job_with("resize", rules).await;
+    let order = |id: &str, order: &str| {
+        let more: &[(&str, &[u8])] = &[("content-type", b"application/json")];
+        binary(id, more, json!({"order": order}).to_string().as_bytes())
+    };
+    let first = world.send(order("random-1", "o-7")).await;
+    assert_eq!(first.code(), 202, "{first:?}");
+    let again = world.send(order("random-2", "o-7")).await;
+    assert_eq!((again.code(), again.header("location")), (202, first.header("location")));
+    let other = world.send(order("random-3", "o-8")).await;
+    assert_eq!(other.code(), 202);
+    assert_ne!(other.header("location"), first.header("location"));
+    assert_eq!(world.executions().await.len(), 2);
+    assert_eq!(stored(&world, "random-1").await.id(), "random-1", "it keeps the id that it came with");
+    // Without a key nobody can say whether it was here before.
+    let without = world.send(binary("random-4", &[("content-type", b"application/json")], b"{}")).await;
+    assert_eq!(without.code(), 422);
+    assert!(without.detail().ends_with("`event.data.order` is missing"), "{}", without.detail());
+}
+
+#[tokio::test]
 async fn row_32_what_changes_between_attempts_does_not_make_another_run() {
     const FIRST: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     const SECOND: &[u8] = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";

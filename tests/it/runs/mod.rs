@@ -201,7 +201,7 @@ impl House {
 
     /// The same with an event of one's own.
     pub(crate) async fn send_event(&self, job: &Job, event: &Event) -> Accepted {
-        let planned = plan::from_event(job, event, None).unwrap();
+        let planned = plan::Prepared::new(job.clone()).for_event(event, None).unwrap();
         ops::accept(&self.client, &planned).await.unwrap()
     }
 

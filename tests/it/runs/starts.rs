@@ -11,7 +11,7 @@ use super::*;
 async fn a_hundred_deliveries_of_one_event_are_one_run() {
     let house = House::start().await;
     let job = house.job("once", "exit 0", "{}").await;
-    let planned = plan::from_event(&job, &event("1"), None).unwrap();
+    let planned = plan::Prepared::new(job.clone()).for_event(&event("1"), None).unwrap();
     let accepted = futures::future::join_all((0..100).map(|_| ops::accept(&house.client, &planned))).await;
     let accepted: Vec<Accepted> = accepted.into_iter().map(Result::unwrap).collect();
     let created = accepted.iter().filter(|one| one.outcome == Outcome::Created).count();
@@ -26,7 +26,7 @@ async fn a_hundred_deliveries_of_one_event_are_one_run() {
 async fn a_name_that_another_event_holds_is_left_to_it() {
     let house = House::without_controllers().await;
     let job = house.job("names", "exit 0", "{}").await;
-    let planned = plan::from_event(&job, &event("1"), None).unwrap();
+    let planned = plan::Prepared::new(job.clone()).for_event(&event("1"), None).unwrap();
     let mut other = planned.named(&planned.names()[0]);
     other.metadata.annotations.as_mut().unwrap().insert("run.kakehi.dev/digest".into(), "another".into());
     house.api::<Execution>().create(&PostParams::default(), &other).await.unwrap();

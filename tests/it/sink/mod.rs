@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod expressions;
 mod faults;
 mod limits;
 mod malformed;
@@ -181,6 +182,23 @@ impl World {
         }))
         .unwrap();
         self.api().create(&PostParams::default(), &job).await.unwrap()
+    }
+
+    /// A Job with those fields in its spec besides the template.
+    pub(crate) async fn create_job_with(&self, name: &str, spec: Value) -> Job {
+        self.try_create_job_with(name, spec).await.unwrap()
+    }
+
+    /// The same, or what the API server says against it.
+    pub(crate) async fn try_create_job_with(&self, name: &str, spec: Value) -> Result<Job, String> {
+        let mut job = json!({
+            "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job", "metadata": {"name": name}, "spec": spec,
+        });
+        job["spec"]["template"] = json!({"spec": {"template": {"spec": {
+            "containers": [{"name": "main", "image": "local", "command": ["true"]}]
+        }}}});
+        let job: Job = serde_json::from_value(job).unwrap();
+        self.api().create(&PostParams::default(), &job).await.map_err(|error| error.to_string())
     }
 
     pub(crate) async fn create_trigger(&self, name: &str, spec: Value) -> Trigger {

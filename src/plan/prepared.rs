@@ -1,0 +1,160 @@
+//! A Job, ready for events: the expressions in it are compiled once, when the Job is read, and asked for each event.
+//!
+//! A Job with an expression that does not compile takes no events. Nobody can say which of them are the same then, and to
+//! run them all would do what the author wanted to prevent.
+
+use super::execution::{self, Planned, Refusal};
+use crate::api::{EventRules, Job, JobSpec};
+use crate::cel::{Input, Program};
+use crate::event::Event;
+
+/// Longest key, in bytes. It is hashed, not kept; what is longer is a mistake.
+const MAX_KEY: usize = 64 * 1024;
+
+/// A Job, ready to be run for events.
+#[derive(Debug)]
+pub struct Prepared {
+    job: Job,
+    rules: Result<Rules, String>,
+}
+
+/// What the Job says about events, compiled.
+#[derive(Debug)]
+struct Rules {
+    dedup_key: Option<Program>,
+}
+
+/// What the expressions of a Job have to say about an event.
+pub(super) struct Asked {
+    /// The Job's own key, if it has one.
+    pub(super) key: Option<String>,
+}
+
+impl Prepared {
+    /// Compiles what the Job says about events.
+    pub fn new(job: Job) -> Self {
+        let rules = compile(&job.spec);
+        Self { job, rules }
+    }
+
+    /// The Job.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// The run for `event`; `trigger` names the Trigger that matched, none means that the event was sent to the Job's own
+    /// address.
+    ///
+    /// # Errors
+    /// If the Job cannot be run, or not for that event.
+    pub fn for_event(&self, event: &Event, trigger: Option<&str>) -> Result<Planned, Refusal> {
+        execution::from_event(self, event, trigger)
+    }
+
+    /// Asks the expressions about `event`.
+    pub(super) fn ask(&self, event: &Event) -> Result<Asked, Refusal> {
+        let job = || self.job.metadata.name.clone().unwrap_or_default();
+        let rules = self
+            .rules
+            .as_ref()
+            .map_err(|problem| Refusal::JobInvalid { job: job(), problem: problem.clone() })?;
+        let limit = self.job.spec.event.as_ref().and_then(|rules| rules.max_bytes);
+        if let (Some(limit), Some(data)) = (limit.and_then(|limit| usize::try_from(limit).ok()), event.data())
+            && data.len() > limit
+        {
+            return Err(Refusal::DataTooLarge { job: job(), size: data.len(), limit });
+        }
+        let input = Input::new(event);
+        let key = rules.dedup_key.as_ref().map(|program| key(program, &input)).transpose();
+        Ok(Asked { key: key.map_err(|problem| Refusal::NoKey { job: job(), problem })? })
+    }
+}
+
+/// Why a Job takes no events, if it takes none.
+pub(super) fn problem(spec: &JobSpec) -> Option<String> {
+    compile(spec).err()
+}
+
+fn compile(spec: &JobSpec) -> Result<Rules, String> {
+    let EventRules { dedup_key, max_bytes: _ } = spec.event.clone().unwrap_or_default();
+    let dedup_key = dedup_key.map(|source| Program::compile(&source)).transpose();
+    Ok(Rules { dedup_key: dedup_key.map_err(|error| format!("spec.event.dedupKey: {error}"))? })
+}
+
+/// The key of an event. An empty one is none: every event without a value would be the same.
+fn key(program: &Program, input: &Input<'_>) -> Result<String, String> {
+    let value = program.evaluate(input).map_err(|error| error.to_string())?;
+    match value.render(MAX_KEY) {
+        Ok(Some(key)) if !key.is_empty() => Ok(key.into_owned()),
+        Ok(Some(_)) => Err("it is empty".to_owned()),
+        Ok(None) => Err("it is null".to_owned()),
+        Err(_) => Err(format!("it is longer than {MAX_KEY} bytes")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn prepared(event: &Value) -> Prepared {
+        let task = json!({"spec": {"containers": [{"name": "main", "image": "busybox"}]}});
+        let spec = json!({"event": event, "template": {"spec": {"template": task}}});
+        let job = json!({"apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job",
+            "metadata": {"name": "resize", "namespace": "shop", "uid": "7a1f"}, "spec": spec});
+        Prepared::new(serde_json::from_value(job).unwrap())
+    }
+
+    fn event(id: &str, data: &str) -> Event {
+        Event::builder().required(id, "/s", "t").data(data.to_owned()).build().unwrap()
+    }
+
+    fn digest(job: &Prepared, id: &str, data: &str) -> String {
+        job.for_event(&event(id, data), None).unwrap().digest().unwrap().to_owned()
+    }
+
+    fn refused(job: &Prepared, data: &str) -> String {
+        job.for_event(&event("1", data), None).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_key_of_its_own_replaces_source_and_id() {
+        let (plain, keyed) = (prepared(&json!(null)), prepared(&json!({"dedupKey": "event.data.order"})));
+        let data = r#"{"order": "o-7", "attempt": 1}"#;
+        assert_ne!(digest(&plain, "1", data), digest(&plain, "2", data));
+        assert_eq!(digest(&keyed, "1", data), digest(&keyed, "2", r#"{"order":"o-7","attempt":2}"#));
+        assert_ne!(digest(&keyed, "1", data), digest(&keyed, "1", r#"{"order":"o-8"}"#));
+        assert_ne!(digest(&keyed, "1", data), digest(&plain, "1", data));
+    }
+
+    #[test]
+    fn an_event_without_a_key_is_refused_with_what_is_missing() {
+        let job = prepared(&json!({"dedupKey": "event.data.order.id"}));
+        let told = "spec.event.dedupKey of job resize has no value for this event: ";
+        for (data, reason) in [
+            ("{}", "`event.data.order` is missing"),
+            (r#"{"order": {}}"#, "`event.data.order.id` is missing"),
+            (r#"{"order": {"id": null}}"#, "it is null"),
+            (r#"{"order": {"id": ""}}"#, "it is empty"),
+            ("nonsense", "`event.data` is missing: the data is not JSON"),
+        ] {
+            assert_eq!(refused(&job, data), format!("{told}{reason}"));
+        }
+    }
+
+    #[test]
+    fn a_job_whose_expression_does_not_compile_takes_no_events() {
+        let job = prepared(&json!({"dedupKey": "event.data."}));
+        let problem = "spec.event.dedupKey: line 1, column 12: expected a name, found the end";
+        assert_eq!(refused(&job, "{}"), format!("job resize takes no events: {problem}"));
+        assert_eq!(super::problem(&job.job().spec).as_deref(), Some(problem));
+    }
+
+    #[test]
+    fn more_data_than_the_job_takes_is_refused() {
+        let job = prepared(&json!({"maxBytes": 4}));
+        assert!(job.for_event(&event("1", "1234"), None).is_ok());
+        assert_eq!(refused(&job, "12345"), "the data of the event has 5 bytes; job resize takes at most 4");
+    }
+}
