@@ -83,6 +83,9 @@ pub struct Filter {
     /// Each attribute ends with its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suffix: Option<BTreeMap<String, String>>,
+    /// A CEL expression over `event` is true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cel: Option<String>,
     /// Every nested filter passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all: Option<Vec<Filter>>,
@@ -138,8 +141,14 @@ fn filter_schema(depth: usize) -> serde_json::Value {
             "minLength": 1,
             "maxLength": CESQL_LENGTH,
         },
+        "cel": {
+            "description": "A CEL expression over `event` is true.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 1024,
+        },
     });
-    let mut dialects = vec!["exact", "prefix", "suffix", "cesql"];
+    let mut dialects = vec!["exact", "prefix", "suffix", "cesql", "cel"];
     if depth > 0 {
         let nested = filter_schema(depth - 1);
         properties["all"] = json!({"description": "Every nested filter passes.", "type": "array", "items": nested, "maxItems": FILTER_MEMBERS});

@@ -99,7 +99,7 @@ fn said(words: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 fn dialect(one: &Filter) -> String {
-    let Filter { exact, prefix, suffix, all, any, not, cesql } = one;
+    let Filter { exact, prefix, suffix, all, any, not, cesql, cel } = one;
     let compared = [(exact, "="), (prefix, "^="), (suffix, "$=")].into_iter().filter_map(|(map, sign)| {
         let words = map.as_ref()?.iter().map(|(name, value)| format!("{name}{sign}{value}"));
         Some(words.collect::<Vec<_>>().join(" and "))
@@ -108,7 +108,8 @@ fn dialect(one: &Filter) -> String {
     let any = any.as_ref().map(|any| format!("any({})", joined(any, ", ")));
     let not = not.as_ref().map(|not| format!("not({})", dialect(not)));
     let cesql = cesql.as_ref().map(|text| format!("cesql({})", one_line(text)));
-    said(compared.chain(all).chain(any).chain(not).chain(cesql)).join(" and ")
+    let cel = cel.as_ref().map(|text| format!("cel({})", one_line(text)));
+    said(compared.chain(all).chain(any).chain(not).chain(cesql).chain(cel)).join(" and ")
 }
 
 /// A text that somebody may have written over several lines.

@@ -7,6 +7,7 @@ use super::expression::{Expression, Test};
 use crate::api::Filter;
 use crate::api::LegacyFilter;
 use crate::api::TriggerSpec;
+use crate::cel::Program;
 use crate::cesql;
 use crate::event::Attribute;
 
@@ -61,11 +62,12 @@ impl Compiler {
 
     /// One filter object. After a problem its expression is used by nobody.
     fn filter(&mut self, filter: &Filter, path: &str, depth: usize) -> Expression {
-        let Filter { exact, prefix, suffix, all, any, not, cesql } = filter;
+        let Filter { exact, prefix, suffix, all, any, not, cesql, cel } = filter;
         let dialects = [
             ("exact", exact.is_some()),
             ("prefix", prefix.is_some()),
             ("suffix", suffix.is_some()),
+            ("cel", cel.is_some()),
             ("all", all.is_some()),
             ("any", any.is_some()),
             ("not", not.is_some()),
@@ -108,7 +110,13 @@ impl Compiler {
         if let Some(text) = cesql {
             return self.cesql(text, &format!("{path}.cesql"));
         }
-        self.problem(path, "holds no dialect; write one of exact, prefix, suffix, all, any, not and cesql");
+        if let Some(source) = cel {
+            return self.cel(source, &format!("{path}.cel"));
+        }
+        self.problem(
+            path,
+            "holds no dialect; write one of exact, prefix, suffix, all, any, not, cesql and cel",
+        );
         Expression::Any(Vec::new())
     }
 
@@ -119,6 +127,16 @@ impl Compiler {
         });
         match condition {
             Ok(condition) => Expression::Cesql(Box::new(condition)),
+            Err(error) => {
+                self.problem(path, error.to_string());
+                Expression::Any(Vec::new())
+            }
+        }
+    }
+
+    fn cel(&mut self, source: &str, path: &str) -> Expression {
+        match Program::compile(source) {
+            Ok(program) => Expression::Cel(Box::new(program)),
             Err(error) => {
                 self.problem(path, error.to_string());
                 Expression::Any(Vec::new())
@@ -174,6 +192,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cel::Input;
     use crate::event::Event;
 
     fn spec(filters: Value) -> TriggerSpec {
@@ -185,7 +204,7 @@ mod tests {
         TriggerSpec { filter: Some(LegacyFilter { attributes }), ..TriggerSpec::default() }
     }
 
-    /// No subject and no time; typed and textual extensions of the same value.
+    /// No subject and no time; typed and textual extensions of the same value; some data.
     fn event() -> Event {
         Event::builder()
             .required("1", "/orders/eu", "com.example.order")
@@ -193,12 +212,13 @@ mod tests {
             .set("text", "5")
             .set("flag", true)
             .set("empty", "")
+            .data(r#"{"total": 120.50, "items": [{"sku": "a"}, {"sku": "b"}]}"#)
             .build()
             .unwrap()
     }
 
     fn passes(spec: &TriggerSpec) -> bool {
-        compile(spec).map_err(|error| error.to_string()).unwrap().matches(&event())
+        compile(spec).map_err(|error| error.to_string()).unwrap().matches(&Input::new(&event()))
     }
 
     fn mistakes(spec: &TriggerSpec) -> String {
@@ -256,6 +276,41 @@ mod tests {
         }
     }
 
+    #[test]
+    fn data_can_be_filtered_by() {
+        for (source, expected) in [
+            ("event.type == 'com.example.order' && event.num == 5", true),
+            ("event.data.total > 100", true),
+            ("event.data.total > 200", false),
+            ("event.data.items.exists(i, i.sku == 'b')", true),
+            ("has(event.data.note)", false),
+        ] {
+            assert_eq!(passes(&spec(json!([{"cel": source}]))), expected, "{source}");
+            assert_eq!(passes(&spec(json!([{"not": {"cel": source}}]))), !expected, "{source}");
+        }
+    }
+
+    /// Neither the expression nor its contrary is known to hold, so neither passes. Knative's `not` lets an error pass.
+    #[test]
+    fn an_expression_without_an_answer_lets_nothing_pass() {
+        let (hit, miss) = (json!({"exact": {"id": "1"}}), json!({"exact": {"id": "2"}}));
+        for source in ["event.data.missing == 1", "event.id", "5", "event.data.total", "null"] {
+            let cel = json!({"cel": source});
+            for (filter, expected) in [
+                (cel.clone(), false),
+                (json!({"not": cel}), false),
+                (json!({"not": {"not": cel}}), false),
+                (json!({"any": [cel, miss]}), false),
+                (json!({"not": {"all": [cel, hit]}}), false),
+                // Where the others decide, it does not matter.
+                (json!({"any": [cel, hit]}), true),
+                (json!({"not": {"all": [cel, miss]}}), true),
+            ] {
+                assert_eq!(passes(&spec(json!([filter]))), expected, "{filter}");
+            }
+        }
+    }
+
     /// Where Knative lets everything pass, drops a part or crashes, the filter does not compile here.
     #[test]
     fn what_knative_lets_pass_by_mistake_does_not_compile() {
@@ -274,6 +329,12 @@ mod tests {
                 json!({"exact": {"id": "1"}, "not": {"exact": {"id": "2"}}}),
                 "filters[0]: holds exact and not;",
             ),
+            (
+                json!({"cel": "event.data.total >"}),
+                "filters[0].cel: line 1, column 19: expected a value, found the end",
+            ),
+            (json!({"not": {"cel": ""}}), "filters[0].not.cel: line 1, column 1: expected a value"),
+            (json!({"cel": "true", "exact": {"id": "1"}}), "filters[0]: holds exact and cel;"),
             (json!({"exact": {"Type": "a"}}), "filters[0].exact: `Type` is not the name of an attribute"),
             (json!({"exact": {"1st": "a"}}), "filters[0].exact: `1st` is not"),
             (json!({"exact": {"data": "a"}}), "filters[0].exact: `data` is not"),

@@ -1,8 +1,9 @@
 //! A compiled filter as a plain value.
 
+use crate::cel::Input;
+use crate::cel::Program;
 use crate::cesql;
 use crate::event::Attribute;
-use crate::event::Event;
 
 /// What has to hold of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(super) enum Expression {
     Has(Attribute, Test),
     /// The condition in CESQL is true, and nothing went wrong in it.
     Cesql(Box<cesql::Expression>),
+    /// The expression is true.
+    Cel(Box<Program>),
 }
 
 /// What has to hold of a value.
@@ -33,18 +36,38 @@ pub(super) enum Test {
 }
 
 impl Expression {
+    pub(super) fn matches(&self, input: &Input<'_>) -> bool {
+        self.verdict(input) == Some(true)
+    }
+
+    /// Whether it holds; none if nobody can tell, which is neither yes nor no: what must not hold is not let pass for it.
     /// Recursion is as deep as the filter, which admission and the compiler bound.
-    pub(super) fn matches(&self, event: &Event) -> bool {
+    fn verdict(&self, input: &Input<'_>) -> Option<bool> {
         match self {
-            Expression::All(inner) => inner.iter().all(|expression| expression.matches(event)),
-            Expression::Any(inner) => inner.iter().any(|expression| expression.matches(event)),
-            Expression::Not(inner) => !inner.matches(event),
+            Expression::All(inner) => decided(inner, input, false),
+            Expression::Any(inner) => decided(inner, input, true),
+            Expression::Not(inner) => inner.verdict(input).map(|holds| !holds),
             Expression::Has(attribute, test) => {
-                event.get(attribute).is_some_and(|value| value.is(|text| test.holds(text)))
+                let value = input.event().get(attribute);
+                Some(value.is_some_and(|value| value.is(|text| test.holds(text))))
             }
-            Expression::Cesql(condition) => condition.matches(event),
+            Expression::Cesql(condition) => Some(condition.matches(input.event())),
+            Expression::Cel(program) => program.holds(input),
         }
     }
+}
+
+/// One of them that is `decisive` decides, whatever is known of the others.
+fn decided(inner: &[Expression], input: &Input<'_>, decisive: bool) -> Option<bool> {
+    let mut verdict = Some(!decisive);
+    for expression in inner {
+        match expression.verdict(input) {
+            Some(holds) if holds == decisive => return Some(decisive),
+            Some(_) => {}
+            None => verdict = None,
+        }
+    }
+    verdict
 }
 
 impl Test {

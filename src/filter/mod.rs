@@ -1,7 +1,9 @@
 //! Trigger filters: which events a Trigger lets pass.
 //!
 //! A filter is compiled once into a plain value; matching an event reads it, allocates nothing and cannot fail. The
-//! dialects are those of the `CloudEvents` Subscriptions API, Knative's legacy attributes, and CESQL (see [`crate::cesql`]).
+//! dialects are those of the `CloudEvents` Subscriptions API, Knative's legacy attributes, CESQL (see [`crate::cesql`]),
+//! and CEL ([`crate::cel`]), which alone sees the event's data. An expression in CEL that has no value for an event, or one
+//! that is not a boolean, has no verdict: neither it nor its contrary lets the event pass.
 //!
 //! **Filters fail closed.** One that does not compile matches nothing, and the [`Error`] says where and why. Knative
 //! drops such filters, so that a list of one bad filter lets everything pass; nobody means that. For the same reason an
@@ -23,6 +25,7 @@ pub use error::{Error, Problem};
 pub use index::{Candidates, Index};
 
 use crate::api::TriggerSpec;
+use crate::cel::Input;
 use crate::event::Event;
 use expression::Expression;
 
@@ -46,6 +49,11 @@ impl Filter {
 
     /// Whether the event passes.
     pub fn matches(&self, event: &Event) -> bool {
-        self.0.matches(event)
+        self.lets_pass(&Input::new(event))
+    }
+
+    /// The same for whoever asks several filters: the event's data is parsed once for all of them.
+    fn lets_pass(&self, input: &Input<'_>) -> bool {
+        self.0.matches(input)
     }
 }

@@ -38,7 +38,7 @@ fn necessary(expression: &Expression) -> Option<Vec<Term<'_>>> {
         }
         Expression::Has(Attribute::Type, Test::Exact(value)) => Some(vec![Term::Type(value)]),
         Expression::Has(Attribute::Source, Test::Exact(value)) => Some(vec![Term::Source(value)]),
-        Expression::Has(..) | Expression::Not(_) => None,
+        Expression::Has(..) | Expression::Not(_) | Expression::Cel(_) => None,
         Expression::Cesql(condition) => {
             let types = condition.necessary(&Attribute::Type);
             let types = types.map(|types| types.into_iter().map(Term::Type).collect::<Vec<_>>());

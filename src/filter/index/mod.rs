@@ -16,6 +16,7 @@ use std::sync::Arc;
 use self::bucket::Bucket;
 use super::Filter;
 use super::terms::{Term, terms};
+use crate::cel::Input;
 use crate::event::Event;
 
 /// Something with a filter, under a name.
@@ -116,9 +117,10 @@ pub struct Candidates<T> {
 impl<T> Candidates<T> {
     /// What the filters stand for that let the event pass, in the order of their names.
     pub fn matching(&self, event: &Event) -> Vec<Arc<T>> {
+        let input = Input::new(event);
         let entries = self.buckets.iter().flat_map(Bucket::iter);
         let mut found: Vec<&Entry<T>> =
-            entries.filter(|entry| entry.filter.matches(event)).map(AsRef::as_ref).collect();
+            entries.filter(|entry| entry.filter.lets_pass(&input)).map(AsRef::as_ref).collect();
         found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         // One that asks for a type or a source may have been found by both.
         found.dedup_by(|a, b| a.name == b.name);

@@ -69,3 +69,19 @@ async fn what_cannot_be_an_expression_is_refused_by_the_api_server() {
         assert!(refused.contains("spec.event"), "{refused}");
     }
 }
+
+#[tokio::test]
+async fn a_trigger_filters_by_data() {
+    let filters = json!([{"exact": {"type": "com.example.order"}}, {"cel": "event.data.order > 5"}]);
+    let world = setup()
+        .job("resize")
+        .trigger("large", json!({"filters": filters, "job": {"name": "resize"}}))
+        .start()
+        .await;
+    for (id, data, runs) in [("1", r#"{"order":5}"#, 0), ("2", r#"{"order":6}"#, 1), ("3", "nonsense", 1)] {
+        let mut request = event("/namespaces/apps", id);
+        *request.body_mut() = Body::from(data);
+        assert_eq!(world.send(request).await.code(), 202, "{data}");
+        assert_eq!(world.executions().await.len(), runs, "{data}");
+    }
+}
