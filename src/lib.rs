@@ -6,7 +6,7 @@
 //! | floor | modules | what stands there |
 //! |---|---|---|
 //! | 0 | [`event`], [`spans`], [`manners`], then [`cel`] and [`cesql`] | the event and its wire formats; no Kubernetes, no async, no clock. Spans that join traces; how a client asks. Expressions over an event, in two languages |
-//! | 1 | [`api`], then [`filter`] on it | our Kubernetes objects; trigger filters |
+//! | 1 | [`api`], then [`filter`] and [`params`] on it | our Kubernetes objects; trigger filters; parameters |
 //! | 2 | [`plan`] | every decision as a plain function of (objects, now) |
 //! | 3 | [`ops`], [`auth`], [`feed`], then [`triggers`] | use cases on a `kube::Client`; who may do what; following objects; the live trigger set |
 //! | 4 | [`sink`], [`cloudrun`], [`controllers`], [`local`] | adapters to HTTP, to the API server, and a Kubernetes of our own |
@@ -29,6 +29,7 @@ pub mod listen;
 pub mod local;
 pub mod manners;
 pub mod ops;
+pub mod params;
 pub mod plan;
 pub mod sink;
 pub mod spans;

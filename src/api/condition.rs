@@ -77,7 +77,7 @@ pub enum Reason {
     Ready,
     /// Of a Trigger: a filter does not compile; it matches nothing.
     FilterInvalid,
-    /// Of a Job: an expression does not compile; it takes no events.
+    /// Of a Job or Trigger: an expression does not compile; it takes no events.
     ExpressionInvalid,
     /// Of a Trigger: its Job does not exist.
     JobNotFound,

@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::parameter::Parameter;
 use super::template::ExecutionTemplate;
 
 /// What a Job is.
@@ -44,6 +45,11 @@ pub struct JobSpec {
     /// What the Job asks of the events that run it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventRules>,
+    /// Values computed from the event, handed to the container as environment variables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub parameters: Vec<Parameter>,
     /// Template of the Executions.
     pub template: ExecutionTemplate,
 }

@@ -13,6 +13,7 @@ mod event_record;
 mod execution;
 mod job;
 mod names;
+mod parameter;
 mod template;
 mod trigger;
 
@@ -32,6 +33,7 @@ pub use names::{
     ENV_PREFIX, EVENT_MOUNT_PATH, EVENT_VOLUME, FIELD_MANAGER, GROUP, LABEL_EXECUTION, LABEL_JOB,
     MAX_JOB_NAME, VERSION, job_audience, namespace_audience,
 };
+pub use parameter::Parameter;
 pub use template::{
     DEFAULT_MAX_RETRIES, DEFAULT_TASK_COUNT, DEFAULT_TIMEOUT_SECONDS, ExecutionTemplate,
     ExecutionTemplateSpec, MAX_TASK_COUNT, TaskSpec, TaskTemplate, TemplateMetadata,

@@ -11,6 +11,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::parameter::Parameter;
+
 /// What a Trigger is.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
@@ -50,6 +52,11 @@ pub struct TriggerSpec {
     pub filters: Vec<Filter>,
     /// The Job to run.
     pub job: JobTarget,
+    /// Parameters besides the Job's, or instead of those of the same name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub parameters: Vec<Parameter>,
 }
 
 /// Knative's first filter form.

@@ -27,7 +27,7 @@ impl CompileError {
 }
 
 /// Why an expression has no value for an event, and which part of it.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{path}` {problem}")]
 pub struct Error {
     /// The part of the expression that has no value, as it is written: `event.data.order.id`.
@@ -44,7 +44,7 @@ impl Error {
 }
 
 /// What happened in an evaluation.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// The event, an object in its data or a list has no such member.
     #[error("is missing")]

@@ -506,6 +506,10 @@ proptest! {
     #[test]
     fn it_is_cel(source in expressions(), data in plain_documents()) {
         let source = source.replace('筧', "k");
+        // Its parser takes the stack of a thread for some dozen brackets.
+        if source.matches(['(', '[', '{']).count() > 12 {
+            return Ok(());
+        }
         let (Ok(ours), Ok(theirs)) = (Program::compile(&source), library::Program::compile(&source)) else {
             return Ok(());
         };

@@ -73,7 +73,7 @@ fn ready(conditions: &[Condition]) -> String {
 
 /// The filters of a Trigger as one expression; parts that say nothing are left out: `type=com.example.order and not(source^=/test)`.
 pub(crate) fn filter(spec: &TriggerSpec) -> String {
-    let TriggerSpec { filter, filters, job: _ } = spec;
+    let TriggerSpec { filter, filters, job: _, parameters: _ } = spec;
     if !filters.is_empty() {
         return joined(filters, " and ");
     }

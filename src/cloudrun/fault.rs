@@ -160,6 +160,7 @@ impl From<Refusal> for Fault {
             }
             Refusal::JobInvalid { .. } => Self::new(Code::FailedPrecondition, message),
             Refusal::NoKey { .. }
+            | Refusal::NoParameter(_)
             | Refusal::DataTooLarge { .. }
             | Refusal::ControlCharacter { .. }
             | Refusal::EnvironmentTooLarge { .. }

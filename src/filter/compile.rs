@@ -1,6 +1,7 @@
 //! From the filters of a Trigger's spec to an expression. Every mistake is found, not only the first one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::error::{Error, Problem};
 use super::expression::{Expression, Test};
@@ -18,7 +19,7 @@ const MAX_DEPTH: usize = 16;
 const MAX_PROBLEMS: usize = 8;
 
 pub(super) fn compile(spec: &TriggerSpec) -> Result<Expression, Error> {
-    let TriggerSpec { filter, filters, job: _ } = spec;
+    let TriggerSpec { filter, filters, job: _, parameters: _ } = spec;
     let mut compiler = Compiler { problems: Vec::new() };
     // A non-empty list overrides the legacy form.
     let expression = match filter {
@@ -136,7 +137,7 @@ impl Compiler {
 
     fn cel(&mut self, source: &str, path: &str) -> Expression {
         match Program::compile(source) {
-            Ok(program) => Expression::Cel(Box::new(program)),
+            Ok(program) => Expression::Cel(Arc::new(program)),
             Err(error) => {
                 self.problem(path, error.to_string());
                 Expression::Any(Vec::new())

@@ -1,5 +1,7 @@
 //! A compiled filter as a plain value.
 
+use std::sync::Arc;
+
 use crate::cel::Input;
 use crate::cel::Program;
 use crate::cesql;
@@ -19,7 +21,7 @@ pub(super) enum Expression {
     /// The condition in CESQL is true, and nothing went wrong in it.
     Cesql(Box<cesql::Expression>),
     /// The expression is true.
-    Cel(Box<Program>),
+    Cel(Arc<Program>),
 }
 
 /// What has to hold of a value.

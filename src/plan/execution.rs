@@ -10,7 +10,7 @@ use super::environment::MAX_EVENT_ENVIRONMENT;
 use super::files;
 use super::identity::Identity;
 use super::overrides::overridden;
-use super::prepared::Prepared;
+use super::prepared::{Asked, Matched, Prepared};
 use super::trace;
 use crate::api::{
     ANNOTATION_DIGEST, Cause, CauseKind, EventRecord, Execution, ExecutionSpec, Job, JobReference,
@@ -18,6 +18,7 @@ use crate::api::{
 };
 use crate::event::Event;
 use crate::event::TraceContext;
+use crate::params::{self, NoValue};
 
 /// Most bytes of an event as JSON inside its Execution. etcd takes 1.5 MiB per request; this leaves a fifth of it to the
 /// template and to the status that the run will have.
@@ -110,6 +111,9 @@ pub enum Refusal {
         /// Why.
         problem: String,
     },
+    /// A parameter has no value for the event.
+    #[error(transparent)]
+    NoParameter(#[from] NoValue),
     /// More data than the Job takes.
     #[error("the data of the event has {size} bytes; job {job} takes at most {limit}")]
     DataTooLarge {
@@ -131,7 +135,9 @@ pub enum Refusal {
         at: usize,
     },
     /// A program with a larger environment might not start.
-    #[error("the attributes of the event take {size} bytes; at most {limit} fit a task's environment")]
+    #[error(
+        "the attributes of the event and the parameters take {size} bytes; at most {limit} fit a task's environment"
+    )]
     EnvironmentTooLarge {
         /// Bytes that the event asks for.
         size: usize,
@@ -148,23 +154,27 @@ pub enum Refusal {
     },
 }
 
-/// The run of `prepared` for `event`; `trigger` names the Trigger that matched, none means that the event was sent to the
+/// The run of `prepared` for `event`; `matched` is the Trigger that matched, none means that the event was sent to the
 /// Job's own address.
 ///
 /// The same event at the same Job gives the same names, whatever else about the Job changed.
 pub(super) fn from_event(
     prepared: &Prepared,
     event: &Event,
-    trigger: Option<&str>,
+    matched: Option<Matched<'_>>,
 ) -> Result<Planned, Refusal> {
     let record = EventRecord::from(event);
-    check(&record)?;
-    let asked = prepared.ask(event)?;
-    let identity = |origin: &Origin<'_>| match &asked.key {
+    let attributes = check(&record)?;
+    let Asked { key, parameters } = prepared.ask(event, matched)?;
+    let size: usize = parameters.iter().map(|one| one.name.len() + one.value.len()).sum();
+    fits_environment(attributes + size)?;
+    let identity = |origin: &Origin<'_>| match &key {
         Some(key) => Identity::keyed(origin.uid, key),
         None => Identity::of(origin.uid, event.source(), event.id()),
     };
-    from_record(prepared.job(), record, trigger, identity)
+    let mut planned = from_record(prepared.job(), record, matched.map(|one| one.trigger), identity)?;
+    planned.execution.spec.parameters = parameters;
+    Ok(planned)
 }
 
 fn from_record(
@@ -195,6 +205,7 @@ pub fn manual(job: &Job, nonce: &str, overrides: Option<&Overrides>) -> Result<P
     // No event has an empty source, so the two kinds of identity never meet.
     let identity = Identity::of(origin.uid, "", nonce);
     let mut execution = origin.execution(Cause { kind: CauseKind::Manual, trigger: None }, Vec::new());
+    execution.spec.parameters = params::defaults(&job.spec.parameters);
     if let Some(overrides) = overrides.filter(|overrides| **overrides != Overrides::default()) {
         execution.spec.template = overridden(&execution.spec.template, overrides)?;
         execution.spec.overrides = Some(overrides.clone());
@@ -266,8 +277,9 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// An event can never change the shape of an object, nor keep a task from starting.
-fn check(event: &EventRecord) -> Result<(), Refusal> {
+/// An event can never change the shape of an object, nor keep a task from starting. Returns what its attributes take of an
+/// environment.
+fn check(event: &EventRecord) -> Result<usize, Refusal> {
     let mut size = 0;
     for (name, value) in event.attributes() {
         if let Some((at, character)) = value.char_indices().find(|(_, character)| character.is_control()) {
@@ -275,15 +287,17 @@ fn check(event: &EventRecord) -> Result<(), Refusal> {
         }
         size += name.len() + value.len();
     }
-    let limit = MAX_EVENT_ENVIRONMENT;
-    if size > limit {
-        return Err(Refusal::EnvironmentTooLarge { size, limit });
-    }
+    fits_environment(size)?;
     let sizes = [(event.stored_size(), MAX_STORED_EVENT), (files::event_size(event), files::MAX_SIZE)];
     if let Some((size, limit)) = sizes.into_iter().find(|(size, limit)| size > limit) {
         return Err(Refusal::EventTooLarge { size, limit });
     }
-    Ok(())
+    Ok(size)
+}
+
+fn fits_environment(size: usize) -> Result<(), Refusal> {
+    let limit = MAX_EVENT_ENVIRONMENT;
+    if size > limit { Err(Refusal::EnvironmentTooLarge { size, limit }) } else { Ok(()) }
 }
 
 #[cfg(test)]

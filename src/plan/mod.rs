@@ -48,7 +48,7 @@ pub use identity::{Identity, base32};
 pub use notice::Notice;
 pub use ownership::{is_leftover, owns, selector};
 pub use phase::{Phase, is_terminal, phase};
-pub use prepared::Prepared;
+pub use prepared::{Matched, Prepared};
 pub use progress::MAX_FAILED_TASKS;
 pub use roll_up::{Entrance, Retention, retention, roll_up};
 pub use run::{NAME_TAKEN, Observed, Plan, Tasks, Template, doubts_task_set, held_back, refused, run};

@@ -4,9 +4,10 @@
 //! run them all would do what the author wanted to prevent.
 
 use super::execution::{self, Planned, Refusal};
-use crate::api::{EventRules, Job, JobSpec};
+use crate::api::{EventRules, Job, JobSpec, ParameterValue};
 use crate::cel::{Input, Program};
 use crate::event::Event;
+use crate::params::{self, Parameters};
 
 /// Longest key, in bytes. It is hashed, not kept; what is longer is a mistake.
 const MAX_KEY: usize = 64 * 1024;
@@ -22,12 +23,24 @@ pub struct Prepared {
 #[derive(Debug)]
 struct Rules {
     dedup_key: Option<Program>,
+    parameters: Parameters,
+}
+
+/// The Trigger that matched an event.
+#[derive(Debug, Clone, Copy)]
+pub struct Matched<'a> {
+    /// Its name.
+    pub trigger: &'a str,
+    /// Its parameters.
+    pub parameters: &'a Parameters,
 }
 
 /// What the expressions of a Job have to say about an event.
 pub(super) struct Asked {
     /// The Job's own key, if it has one.
     pub(super) key: Option<String>,
+    /// Values of the parameters.
+    pub(super) parameters: Vec<ParameterValue>,
 }
 
 impl Prepared {
@@ -42,17 +55,17 @@ impl Prepared {
         &self.job
     }
 
-    /// The run for `event`; `trigger` names the Trigger that matched, none means that the event was sent to the Job's own
+    /// The run for `event`; `matched` is the Trigger that matched, none means that the event was sent to the Job's own
     /// address.
     ///
     /// # Errors
     /// If the Job cannot be run, or not for that event.
-    pub fn for_event(&self, event: &Event, trigger: Option<&str>) -> Result<Planned, Refusal> {
-        execution::from_event(self, event, trigger)
+    pub fn for_event(&self, event: &Event, matched: Option<Matched<'_>>) -> Result<Planned, Refusal> {
+        execution::from_event(self, event, matched)
     }
 
     /// Asks the expressions about `event`.
-    pub(super) fn ask(&self, event: &Event) -> Result<Asked, Refusal> {
+    pub(super) fn ask(&self, event: &Event, matched: Option<Matched<'_>>) -> Result<Asked, Refusal> {
         let job = || self.job.metadata.name.clone().unwrap_or_default();
         let rules = self
             .rules
@@ -66,7 +79,10 @@ impl Prepared {
         }
         let input = Input::new(event);
         let key = rules.dedup_key.as_ref().map(|program| key(program, &input)).transpose();
-        Ok(Asked { key: key.map_err(|problem| Refusal::NoKey { job: job(), problem })? })
+        let key = key.map_err(|problem| Refusal::NoKey { job: job(), problem })?;
+        let parameters =
+            params::evaluate(&rules.parameters, matched.map(|matched| matched.parameters), &input)?;
+        Ok(Asked { key, parameters })
     }
 }
 
@@ -78,7 +94,9 @@ pub(super) fn problem(spec: &JobSpec) -> Option<String> {
 fn compile(spec: &JobSpec) -> Result<Rules, String> {
     let EventRules { dedup_key, max_bytes: _ } = spec.event.clone().unwrap_or_default();
     let dedup_key = dedup_key.map(|source| Program::compile(&source)).transpose();
-    Ok(Rules { dedup_key: dedup_key.map_err(|error| format!("spec.event.dedupKey: {error}"))? })
+    let dedup_key = dedup_key.map_err(|error| format!("spec.event.dedupKey: {error}"))?;
+    let parameters = Parameters::compile(&spec.parameters).map_err(|error| format!("spec.{error}"))?;
+    Ok(Rules { dedup_key, parameters })
 }
 
 /// The key of an event. An empty one is none: every event without a value would be the same.
@@ -94,13 +112,21 @@ fn key(program: &Program, input: &Input<'_>) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::Parameter;
+    use crate::plan::{files, task_set};
 
     fn prepared(event: &Value) -> Prepared {
+        prepared_with(event, &json!([]))
+    }
+
+    fn prepared_with(event: &Value, parameters: &Value) -> Prepared {
         let task = json!({"spec": {"containers": [{"name": "main", "image": "busybox"}]}});
-        let spec = json!({"event": event, "template": {"spec": {"template": task}}});
+        let template = json!({"spec": {"template": task}});
+        let spec = json!({"event": event, "parameters": parameters, "template": template});
         let job = json!({"apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job",
             "metadata": {"name": "resize", "namespace": "shop", "uid": "7a1f"}, "spec": spec});
         Prepared::new(serde_json::from_value(job).unwrap())
@@ -149,6 +175,116 @@ mod tests {
         let problem = "spec.event.dedupKey: line 1, column 12: expected a name, found the end";
         assert_eq!(refused(&job, "{}"), format!("job resize takes no events: {problem}"));
         assert_eq!(super::problem(&job.job().spec).as_deref(), Some(problem));
+    }
+
+    #[test]
+    fn parameters_are_kept_with_the_run_whatever_the_job_says_later() {
+        let job = prepared_with(
+            &json!(null),
+            &json!([{"name": "ORDER", "value": "event.data.order"}, {"name": "REGION", "value": "event.subject", "default": "tokyo"}]),
+        );
+        let trigger = Parameters::compile(&[Parameter {
+            name: "REGION".into(),
+            value: "event.source".into(),
+            default: None,
+        }])
+        .unwrap();
+        let matched = Matched { trigger: "orders", parameters: &trigger };
+        let event = event("1", r#"{"order": 12.50}"#);
+        let told = |matched| {
+            let run = job.for_event(&event, matched).unwrap().named("n");
+            let parameters = run.spec.parameters.into_iter().map(|one| format!("{}={}", one.name, one.value));
+            (run.spec.cause.trigger, parameters.collect::<Vec<_>>())
+        };
+        assert_eq!(told(None), (None, vec!["ORDER=12.50".to_owned(), "REGION=tokyo".to_owned()]));
+        let expected = vec!["ORDER=12.50".to_owned(), "REGION=/s".to_owned()];
+        assert_eq!(told(Some(matched)), (Some("orders".to_owned()), expected));
+        assert_eq!(
+            refused(&job, "{}"),
+            "parameter ORDER has no value for this event: `event.data.order` is missing"
+        );
+    }
+
+    #[test]
+    fn parameters_and_attributes_share_what_an_environment_holds() {
+        let many: Vec<Value> =
+            (0..3).map(|n| json!({"name": format!("P{n}"), "value": "event.data"})).collect();
+        let job = prepared_with(&json!(null), &json!(many));
+        assert!(job.for_event(&event("1", &json!("x".repeat(20_000)).to_string()), None).is_ok());
+        let refused = refused(&job, &json!("x".repeat(30_000)).to_string());
+        assert!(refused.contains("at most 65536 fit a task's environment"), "{refused}");
+    }
+
+    /// What the objects of a run look like, with the value of the parameter cut out of them.
+    fn shape(value: &str) -> Result<(Value, String), String> {
+        let job = prepared_with(&json!(null), &json!([{"name": "P", "value": "event.data"}]));
+        let data = json!(value).to_string();
+        let planned = job.for_event(&event("1", &data), None).map_err(|error| error.to_string())?;
+        let run = planned.named("resize-abc");
+        let mut tasks = serde_json::to_value(task_set(&run)).unwrap();
+        let environment = &mut tasks["spec"]["template"]["spec"]["containers"][0]["env"];
+        let variable = environment.as_array_mut().unwrap().iter_mut().find(|one| one["name"] == "P").unwrap();
+        let seen = variable["value"].take().as_str().unwrap().to_owned();
+        let mut kept = serde_json::to_value(&run).unwrap();
+        assert_eq!(kept["spec"]["parameters"][0]["value"].take(), value);
+        assert_eq!(kept["spec"]["events"][0]["data"].take(), data);
+        let mut map = serde_json::to_value(files(&run).unwrap().unwrap()).unwrap();
+        assert_eq!(map["data"]["data"].take(), data);
+        map["data"]["event"].take();
+        Ok((json!([tasks, kept, map]), seen))
+    }
+
+    #[test]
+    fn a_value_cannot_be_more_than_a_value() {
+        let (harmless, _) = shape("harmless").unwrap();
+        for value in [
+            "'; rm -rf / #",
+            "\" }, {\"name\": \"LD_PRELOAD\"",
+            "$(SECRET)",
+            "$$(SECRET)",
+            "$$$(SECRET)",
+            "${SECRET}",
+            "`id`",
+            "- name: X",
+            "{{ .Values.x }}",
+            "!!python/object",
+            "&anchor *anchor",
+            "a: b # c",
+            "null",
+            "~",
+            "0x1",
+            "",
+            " ",
+            "|",
+            "\u{2028}",
+            "\u{feff}",
+            "筧",
+            "\\",
+            "\\n",
+            "%s%n",
+        ] {
+            let (found, seen) = shape(value).unwrap();
+            assert_eq!(found, harmless, "{value:?}");
+            // Kubernetes folds `$$` and expands `$(X)`; here is no `$` that is not doubled.
+            assert_eq!(seen.replace("$$", ""), value.replace('$', ""), "{value:?}");
+        }
+        for value in ["a\nb", "a\r", "\0", "\u{1b}[2J", "\u{9b}", &"x".repeat(100 * 1024)] {
+            assert!(shape(value).unwrap_err().starts_with("parameter P has no value"), "{value:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_changes_an_object(value in r#"[ -~]{0,20}|\PC{0,20}|[$(){}'"\\`#:&*!|>%@\n-]{0,20}"#) {
+            let (harmless, _) = shape("harmless").unwrap();
+            match shape(&value) {
+                Ok((found, seen)) => {
+                    prop_assert_eq!(found, harmless);
+                    prop_assert_eq!(seen, value.replace('$', "$$"));
+                }
+                Err(refused) => prop_assert!(value.contains(char::is_control), "{}", refused),
+            }
+        }
     }
 
     #[test]

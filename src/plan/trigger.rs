@@ -4,14 +4,24 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::{CONDITION_READY, NewCondition, Reason, Status, Trigger, TriggerStatus, set_condition};
 use crate::filter::Filter;
+use crate::params::Parameters;
 
 /// The status of `trigger`, if it would say anything new.
 pub fn trigger_status(trigger: &Trigger, job_exists: bool, now: Timestamp) -> Option<TriggerStatus> {
+    let parameters = Parameters::compile(&trigger.spec.parameters);
     let (status, reason, message) = match Filter::compile(&trigger.spec) {
         Err(error) => (
             Status::False,
             Reason::FilterInvalid,
             format!("a filter does not compile, so no event matches: {error}"),
+        ),
+        Ok(_) if parameters.is_err() => (
+            Status::False,
+            Reason::ExpressionInvalid,
+            format!(
+                "a parameter does not compile, so no event matches: {}",
+                parameters.err().map(|problem| format!("spec.{problem}")).unwrap_or_default()
+            ),
         ),
         Ok(_) if !job_exists => (
             Status::False,
@@ -30,6 +40,7 @@ pub fn trigger_status(trigger: &Trigger, job_exists: bool, now: Timestamp) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Parameter;
 
     fn trigger(filters: &str) -> Trigger {
         let text = format!(
@@ -69,6 +80,18 @@ spec: {{filters: {filters}, job: {{name: resize}}}}
             message.contains("filters[0].cesql: character 21: a value is expected, and here it ends"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_parameter_that_does_not_compile_is_told_with_its_place() {
+        let mut bad = trigger("[]");
+        bad.spec.parameters = vec![Parameter { name: "P".into(), value: "event.".into(), default: None }];
+        let status = trigger_status(&bad, true, Timestamp::UNIX_EPOCH).unwrap();
+        let ready = &status.conditions[0];
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "ExpressionInvalid"));
+        let told =
+            "a parameter does not compile, so no event matches: spec.parameters[0].value: line 1, column 7";
+        assert!(ready.message.starts_with(told), "{}", ready.message);
     }
 
     #[test]

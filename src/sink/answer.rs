@@ -169,6 +169,7 @@ impl From<plan::Refusal> for Refusal {
             Plan::JobInvalid { .. } => Refusal::Unavailable(refusal.to_string()),
             Plan::DataTooLarge { .. } => Refusal::DataTooLarge(refusal.to_string()),
             Plan::NoKey { .. }
+            | Plan::NoParameter(_)
             | Plan::Override { .. }
             | Plan::ControlCharacter { .. }
             | Plan::EnvironmentTooLarge { .. }

@@ -1,6 +1,7 @@
 //! From an event to its Executions: which Jobs it runs, and one create for each.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream;
@@ -13,6 +14,8 @@ use crate::event::TraceContext;
 use crate::ops;
 use crate::ops::Accepted;
 use crate::ops::Outcome;
+use crate::plan::Matched;
+use crate::triggers::LiveTrigger;
 
 /// Creates of one event at a time: enough that a fan-out is quick, few enough that one event is no flood.
 const CONCURRENT_CREATES: usize = 4;
@@ -29,7 +32,7 @@ pub(super) struct Delivery {
 #[derive(Clone, Copy)]
 struct Cause<'a> {
     /// The Trigger that matched.
-    trigger: Option<&'a str>,
+    matched: Option<Matched<'a>>,
     /// The trace of the hop that brought the event.
     trace: Option<&'a TraceContext>,
 }
@@ -49,7 +52,7 @@ impl Sink {
     /// Runs the Job that the event was sent to.
     pub(super) async fn run(&self, namespace: &str, job: &str, delivery: &Delivery) -> Result<Run, Refusal> {
         let Delivery { event, trace } = delivery;
-        let cause = Cause { trigger: None, trace: trace.as_ref() };
+        let cause = Cause { matched: None, trace: trace.as_ref() };
         let Accepted { execution, outcome } = self.create(namespace, job, event, cause).await?;
         Ok(Run { trigger: None, execution, outcome })
     }
@@ -64,19 +67,22 @@ impl Sink {
         delivery: &Delivery,
     ) -> Result<Vec<Run>, Refusal> {
         let Delivery { event, trace } = delivery;
-        // By Job: an event runs a Job once, however many Triggers say so.
-        let mut jobs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        // By Job: an event runs a Job once, however many Triggers say so. The first by name has its parameters computed.
+        let mut jobs: BTreeMap<String, Vec<Arc<LiveTrigger>>> = BTreeMap::new();
         for trigger in self.inner.triggers.matching(namespace, event)? {
-            jobs.entry(trigger.job.clone()).or_default().push(trigger.name.clone());
+            jobs.entry(trigger.job.clone()).or_default().push(trigger);
         }
         if jobs.is_empty() && !self.inner.triggers.has_namespace(namespace).await? {
             return Err(Refusal::NotFound(format!("there is no namespace {namespace}")));
         }
         let created: Vec<_> = stream::iter(jobs)
             .map(|(job, triggers)| async move {
-                let cause = Cause { trigger: triggers.first().map(String::as_str), trace: trace.as_ref() };
+                let matched = triggers
+                    .first()
+                    .map(|first| Matched { trigger: &first.name, parameters: &first.parameters });
+                let cause = Cause { matched, trace: trace.as_ref() };
                 let accepted = self.create(namespace, &job, event, cause).await?;
-                Ok::<_, Refusal>(runs(&accepted, triggers))
+                Ok::<_, Refusal>(runs(&accepted, &triggers))
             })
             .buffered(CONCURRENT_CREATES)
             .collect()
@@ -100,21 +106,21 @@ impl Sink {
         event: &Event,
         cause: Cause<'_>,
     ) -> Result<Accepted, Refusal> {
-        let Cause { trigger, trace } = cause;
+        let Cause { matched, trace } = cause;
         let Some(job) = self.inner.triggers.job(namespace, name).await? else {
             return Err(Refusal::NotFound(format!("there is no job {name} in namespace {namespace}")));
         };
-        let planned = job.for_event(event, trigger)?.in_trace(trace);
+        let planned = job.for_event(event, matched)?.in_trace(trace);
         ops::accept(&self.inner.client, &planned).await.map_err(|error| not_accepted(error, name))
     }
 }
 
 /// One line per Trigger. The first one's create is the one that happened.
-fn runs(accepted: &Accepted, triggers: Vec<String>) -> Vec<Run> {
-    let line = |(index, trigger)| Run {
-        trigger: Some(trigger),
+fn runs(accepted: &Accepted, triggers: &[Arc<LiveTrigger>]) -> Vec<Run> {
+    let line = |(index, trigger): (usize, &Arc<LiveTrigger>)| Run {
+        trigger: Some(trigger.name.clone()),
         execution: accepted.execution.clone(),
         outcome: if index == 0 { accepted.outcome } else { Outcome::Duplicate },
     };
-    triggers.into_iter().enumerate().map(line).collect()
+    triggers.iter().enumerate().map(line).collect()
 }

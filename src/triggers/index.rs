@@ -18,6 +18,7 @@ use crate::feed::Follower;
 use crate::feed::Health;
 use crate::filter;
 use crate::filter::Filter;
+use crate::params::Parameters;
 use crate::plan::Prepared;
 
 /// Everything that is followed.
@@ -43,6 +44,8 @@ pub struct LiveTrigger {
     pub name: String,
     /// Name of the Job that it runs, in the same namespace.
     pub job: String,
+    /// Its parameters.
+    pub parameters: Parameters,
 }
 
 /// The Triggers of one namespace.
@@ -92,16 +95,14 @@ fn compile(trigger: &DeserializeGuard<Trigger>) -> Option<(Filter, LiveTrigger)>
     if trigger.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let filter = Filter::compile(&trigger.spec).unwrap_or_else(|error| {
-        tracing::warn!(
-            namespace,
-            trigger = name,
-            error = &error as &dyn std::error::Error,
-            "a trigger's filter does not compile and matches nothing"
-        );
-        Filter::nothing()
+    let compiled = Filter::compile(&trigger.spec).map_err(|error| error.to_string()).and_then(|filter| {
+        Ok((filter, Parameters::compile(&trigger.spec.parameters).map_err(|error| format!("spec.{error}"))?))
     });
-    Some((filter, LiveTrigger { name, job: trigger.spec.job.name.clone() }))
+    let (filter, parameters) = compiled.unwrap_or_else(|error| {
+        tracing::warn!(namespace, trigger = name, error, "a trigger does not compile and matches nothing");
+        (Filter::nothing(), Parameters::default())
+    });
+    Some((filter, LiveTrigger { name, job: trigger.spec.job.name.clone(), parameters }))
 }
 
 impl Follower<DeserializeGuard<Trigger>> for TriggerSet {
@@ -291,6 +292,11 @@ mod tests {
             trigger("a", "empty filter", &json!({"filters": [{}], "job": {"name": "j"}})),
             trigger("a", "unknown dialect", &json!({"filters": [{"new": {}}], "job": {"name": "j"}})),
             trigger("a", "no job", &json!({})),
+            trigger(
+                "a",
+                "bad parameter",
+                &json!({"job": {"name": "j"}, "parameters": [{"name": "P", "value": "event."}]}),
+            ),
         ]));
         assert_eq!(names(&set, "a"), ["good"]);
         // A good one that becomes unreadable or is on its way out stops matching.

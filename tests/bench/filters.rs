@@ -1,13 +1,15 @@
 //! What one event costs against the filters of many Triggers, most of which do not match: asking each of them, and the
-//! index that the sink uses. And what it costs to change one of 100,000.
+//! index that the sink uses. What it costs to change one of 100,000; to look into the data; to compute the parameters of a run.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kakehi::api::TriggerSpec;
+use kakehi::api::{Parameter, TriggerSpec};
+use kakehi::cel::{Input, Program};
 use kakehi::cesql::Expression;
 use kakehi::event::Event;
 use kakehi::filter::{Filter, Index};
+use kakehi::params::{self, Parameters};
 
 /// The filter of Trigger number `n`: one dialect after the other.
 fn filter(n: usize) -> Filter {
@@ -99,5 +101,57 @@ fn changes(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(matching, benches, changes, cesql);
+/// An order with so many items, and the usual attributes.
+fn order(items: usize) -> Event {
+    let items: Vec<_> =
+        (0..items).map(|n| serde_json::json!({"sku": format!("sku-{n}"), "price": n, "count": 2})).collect();
+    let data = serde_json::json!({"order": {"id": "o-4711", "total": 12.5, "items": items}});
+    Event::builder()
+        .required("1", "/shop/orders", "com.example.order")
+        .set("subject", "orders/4711")
+        .set("datacontenttype", "application/json")
+        .data(data.to_string())
+        .build()
+        .expect("the event is well formed")
+}
+
+fn expressions(criterion: &mut Criterion) {
+    let event = order(10);
+    let mut group = criterion.benchmark_group("cel");
+    for (name, source) in [
+        ("attributes", "event.type == 'com.example.order' && event.source.startsWith('/shop')"),
+        ("data", "event.data.order.total > 10"),
+        ("items", "event.data.order.items.exists(i, i.price > 8)"),
+    ] {
+        group.bench_function(BenchmarkId::new("compile", name), |bencher| {
+            bencher.iter(|| Program::compile(black_box(source)).expect("it compiles"));
+        });
+        let filters = serde_json::json!({"filters": [{"cel": source}], "job": {"name": "job"}});
+        let spec: TriggerSpec = serde_json::from_value(filters).expect("the filters are well formed");
+        let filter = Filter::compile(&spec).expect("the filters compile");
+        assert!(filter.matches(&event), "{source}");
+        group.bench_function(BenchmarkId::new("filter", name), |bencher| {
+            bencher.iter(|| filter.matches(black_box(&event)));
+        });
+    }
+    let parameter =
+        |name: &str, value: &str| Parameter { name: name.into(), value: value.into(), default: None };
+    let parameters = [
+        parameter("ORDER", "event.data.order.id"),
+        parameter("TOTAL", "event.data.order.total"),
+        parameter("SKUS", "event.data.order.items.map(i, i.sku)"),
+        parameter("SHOP", "event.source.split('/')[1]"),
+    ];
+    let parameters = Parameters::compile(&parameters).expect("the parameters compile");
+    for items in [10, 500] {
+        let event = order(items);
+        group.throughput(Throughput::Bytes(event.data().map_or(0, |data| data.len()) as u64));
+        group.bench_function(BenchmarkId::new("four parameters, items", items), |bencher| {
+            bencher.iter(|| params::evaluate(&parameters, None, &Input::new(black_box(&event))));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(matching, benches, changes, cesql, expressions);
 criterion_main!(matching);

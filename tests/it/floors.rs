@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("manners", 5),
     ("api", 10),
     ("filter", 15),
+    ("params", 15),
     ("plan", 20),
     ("ops", 30),
     ("feed", 25),
@@ -28,7 +29,7 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// Modules that must stay free of clients, runtimes and clocks.
-const PURE: &[&str] = &["event", "cel", "cesql", "api", "filter", "plan"];
+const PURE: &[&str] = &["event", "cel", "cesql", "api", "filter", "params", "plan"];
 
 /// What a pure module must not name. `kube` types are fine above floor 0; a client, a runtime or the clock is not.
 const IMPURE: &[&str] = &[

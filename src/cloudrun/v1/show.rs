@@ -19,7 +19,7 @@ use crate::plan::{is_terminal, plain};
 
 /// The Job that a client in that location sees.
 pub(super) fn job(job: &api::Job, location: &str) -> Job {
-    let api::JobSpec { history: _, suspend: _, event: _, template } = &job.spec;
+    let api::JobSpec { history: _, suspend: _, event: _, parameters: _, template } = &job.spec;
     let api::JobStatus {
         observed_generation,
         conditions,

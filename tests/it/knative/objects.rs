@@ -161,3 +161,20 @@ async fn row_61_the_trace_of_an_event_reaches_the_container() {
     let kept = house.api::<Execution>().get(&run).await.unwrap().metadata.annotations.unwrap();
     assert_eq!(kept[kakehi::api::ANNOTATION_TRACEPARENT], PARENT);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_48_a_dead_letter_tells_the_container_why_it_died() {
+    let house = House::start().await;
+    // As a broker adds them (contract: destination, status code, start of the answer in Base64, which may be empty).
+    let event = |data: &str| {
+        let event = Event::builder().required("1", "/s", "t");
+        let event =
+            event.set("knativeerrordest", "http://sink.example/a?b=$(HOME)").set("knativeerrorcode", 422);
+        event.set("knativeerrordata", data).data("{}").build().unwrap()
+    };
+    let script = "printf '%s|%s|%s|%s' \"$CE_KNATIVEERRORDEST\" \"$CE_KNATIVEERRORCODE\" \"$CE_KNATIVEERRORDATA\" \"${CE_KNATIVEERRORDATA+set}\"";
+    let found = said(&house, "dead", script, &event("bm8gdmFsdWU=")).await;
+    assert_eq!(found, "http://sink.example/a?b=$(HOME)|422|bm8gdmFsdWU=|set");
+    let found = said(&house, "silent", script, &event("")).await;
+    assert_eq!(found, "http://sink.example/a?b=$(HOME)|422||set");
+}

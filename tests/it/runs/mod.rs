@@ -5,6 +5,7 @@ mod ends;
 mod faults;
 mod history;
 mod lost;
+mod parameters;
 mod starts;
 
 use std::collections::BTreeMap;

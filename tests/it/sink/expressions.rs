@@ -85,3 +85,80 @@ async fn a_trigger_filters_by_data() {
         assert_eq!(world.executions().await.len(), runs, "{data}");
     }
 }
+
+#[tokio::test]
+async fn parameters_are_computed_recorded_and_demanded() {
+    let parameters = json!([
+        {"name": "ORDER", "value": "event.data.order.id"},
+        {"name": "TOTAL", "value": "event.data.order.total"},
+        {"name": "REGION", "value": "event.subject", "default": "tokyo"},
+    ]);
+    let world = world_of(json!({"parameters": parameters})).await;
+    let data = r#"{"order": {"id": "$(SECRET) 'o' \"7\"", "total": 1200.50}}"#;
+    assert_eq!(world.send(with_data("1", data)).await.code(), 202);
+    let executions = world.executions().await;
+    let kept: Vec<_> = executions[0].spec.parameters.iter().map(|one| (&*one.name, &*one.value)).collect();
+    assert_eq!(kept, [("ORDER", "$(SECRET) 'o' \"7\""), ("TOTAL", "1200.50"), ("REGION", "tokyo")]);
+    for (data, reason) in [
+        (
+            r#"{"order": {"id": "x"}}"#,
+            "parameter TOTAL has no value for this event: `event.data.order.total` is missing",
+        ),
+        ("{}", "parameter ORDER has no value for this event: `event.data.order` is missing"),
+        ("{", "parameter ORDER has no value for this event: `event.data` is missing: the data is not JSON"),
+        (
+            r#"{"order": {"id": "a\nb", "total": 1}}"#,
+            "parameter ORDER has no value for this event: it holds the control character U+000A at byte 1",
+        ),
+        (
+            r#"{"order": []}"#,
+            "parameter ORDER has no value for this event: `event.data.order.id` is a list, not an object, and has no members",
+        ),
+    ] {
+        let answer = world.send(with_data("2", data)).await;
+        assert_eq!((answer.code(), answer.detail()), (422, reason.to_owned()), "{data}");
+    }
+    let long = json!({"order": {"id": "x".repeat(100 * 1024), "total": 1}}).to_string();
+    assert_eq!(world.send(with_data("3", &long)).await.code(), 422);
+    assert_eq!(world.executions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_trigger_has_parameters_of_its_own() {
+    let world =
+        world_of(json!({"parameters": [{"name": "A", "value": "'job'"}, {"name": "B", "value": "'job'"}]}))
+            .await;
+    let spec = json!({"job": {"name": "resize"}, "parameters": [{"name": "B", "value": "event.type"}]});
+    world.create_trigger("orders", spec).await;
+    // One that cannot be computed matches nothing, rather than to run the Job without its value.
+    let broken = json!({"job": {"name": "resize"}, "parameters": [{"name": "B", "value": "event."}]});
+    world.create_trigger("a-broken-one", broken).await;
+    crate::support::eventually("the trigger runs the job", async || {
+        let answer = world.publish("1").await;
+        assert_eq!(answer.code(), 202);
+        answer.header("location").map(drop).ok_or(answer)
+    })
+    .await;
+    let executions = world.executions().await;
+    let kept: Vec<_> = executions[0].spec.parameters.iter().map(|one| (&*one.name, &*one.value)).collect();
+    assert_eq!(kept, [("A", "job"), ("B", "com.example.order")]);
+    assert_eq!(executions[0].spec.cause.trigger.as_deref(), Some("orders"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_parameter_is_refused_by_the_api_server() {
+    let world = setup().start().await;
+    let one = |name: &str| json!({"name": name, "value": "event.id"});
+    for parameters in [
+        json!([one("")]),
+        json!([one("A-B")]),
+        json!([one("1A")]),
+        json!([one("A"), one("A")]),
+        json!([{"name": "A", "value": ""}]),
+        json!([{"name": "A", "value": "a".repeat(1025)}]),
+        json!((0..65).map(|n| one(&format!("A{n}"))).collect::<Vec<_>>()),
+    ] {
+        let refused = world.try_create_job_with("bad", json!({"parameters": parameters})).await.unwrap_err();
+        assert!(refused.contains("spec.parameters"), "{refused}");
+    }
+}
