@@ -21,6 +21,7 @@
 //! nothing can be read from `null`, as if it were not there.
 
 mod arithmetic;
+mod call;
 mod error;
 mod evaluate;
 mod function;

@@ -50,8 +50,9 @@ async fn a_key_names_the_run_whichever_way_the_event_comes() {
 #[tokio::test]
 async fn more_data_than_the_job_takes_is_413() {
     let world = world_of(json!({"event": {"maxBytes": 20}})).await;
-    assert_eq!(world.send(with_data("1", "\"a string of 20 by\"")).await.code(), 202);
-    let answer = world.send(with_data("2", "\"a string of 21 byt\"")).await;
+    let string = |length: usize| format!("\"{}\"", "x".repeat(length - 2));
+    assert_eq!(world.send(with_data("1", &string(20))).await.code(), 202);
+    let answer = world.send(with_data("2", &string(21))).await;
     assert_eq!(answer.code(), 413);
     assert_eq!(answer.detail(), "the data of the event has 21 bytes; job resize takes at most 20");
 }
