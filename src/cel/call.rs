@@ -21,7 +21,7 @@ impl<'a, 'e: 'a> Evaluation<'a, 'e> {
             Function::Dyn => self.value(first),
             Function::String | Function::Int | Function::Uint | Function::Double | Function::Bool => {
                 let value = self.value(first)?;
-                converted(function, value).map_err(at(node))
+                converted(function, &value).map_err(at(node))
             }
             Function::Join => {
                 let list = self.value(first)?;
@@ -33,7 +33,7 @@ impl<'a, 'e: 'a> Evaluation<'a, 'e> {
                 let start = second.map_or(Ok(0), |node| self.position(node))?;
                 let end = third.map(|node| self.position(node)).transpose()?;
                 self.spend(text.len() / STEP_BYTES).map_err(at(node))?;
-                text::substring(&text, start, end).map(|part| Value::text(part)).map_err(at(node))
+                text::substring(&text, start, end).map(Value::text).map_err(at(node))
             }
             _ => {
                 let text = self.text(first)?;
@@ -94,7 +94,7 @@ impl<'a, 'e: 'a> Evaluation<'a, 'e> {
                     let mut buffer = [0; 4];
                     Value::list(text.chars().map(|c| Value::text(&*c.encode_utf8(&mut buffer))).collect())
                 } else {
-                    Value::list(text.split(one).map(|piece| Value::text(piece)).collect())
+                    Value::list(text.split(one).map(Value::text).collect())
                 }
             }
             _ => {
@@ -128,18 +128,18 @@ impl<'a, 'e: 'a> Evaluation<'a, 'e> {
 }
 
 /// `string(x)`, `int(x)`, `uint(x)`, `double(x)`, `bool(x)`.
-fn converted(function: Function, value: Value<'_>) -> Result<Value<'_>, Problem> {
+fn converted<'a>(function: Function, value: &Value<'a>) -> Result<Value<'a>, Problem> {
     if matches!(function, Function::String) {
         return value.plain().map(Value::Text);
     }
-    let text: Option<Cow<'_, str>> = match &value {
+    let text: Option<Cow<'_, str>> = match value {
         Value::Text(text) => Some(Cow::Borrowed(&**text)),
         _ => None,
     };
     let (name, result) = match function {
         Function::Bool => (
             "a boolean",
-            match (&value, text.as_deref()) {
+            match (value, text.as_deref()) {
                 (Value::Boolean(value), _) => Some(Value::Boolean(*value)),
                 (_, Some("true" | "True" | "TRUE" | "t" | "1")) => Some(Value::Boolean(true)),
                 (_, Some("false" | "False" | "FALSE" | "f" | "0")) => Some(Value::Boolean(false)),
@@ -149,7 +149,7 @@ fn converted(function: Function, value: Value<'_>) -> Result<Value<'_>, Problem>
         Function::Double => {
             let number = match text.as_deref() {
                 Some(text) => text.parse().ok(),
-                None => Number::of(&value).map(Number::double),
+                None => Number::of(value).map(Number::double),
             };
             ("a number", number.and_then(|number| finite(number).ok()))
         }
@@ -157,14 +157,14 @@ fn converted(function: Function, value: Value<'_>) -> Result<Value<'_>, Problem>
             "an unsigned integer",
             match text.as_deref() {
                 Some(text) => text.parse().ok().map(Value::Unsigned),
-                None => whole(&value).and_then(|number| u64::try_from(number).ok()).map(Value::Unsigned),
+                None => whole(value).and_then(|number| u64::try_from(number).ok()).map(Value::Unsigned),
             },
         ),
         _ => (
             "an integer",
             match text.as_deref() {
                 Some(text) => text.parse().ok().map(Value::Integer),
-                None => whole(&value).and_then(|number| i64::try_from(number).ok()).map(Value::Integer),
+                None => whole(value).and_then(|number| i64::try_from(number).ok()).map(Value::Integer),
             },
         ),
     };

@@ -34,7 +34,7 @@ impl<'e> Input<'e> {
 
     /// Bytes of the data.
     pub(super) fn size(&self) -> usize {
-        self.event.data().map_or(0, |data| data.len())
+        self.event.data().map_or(0, bytes::Bytes::len)
     }
 
     /// The data, or why there is none to speak of.
