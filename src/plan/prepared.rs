@@ -228,7 +228,7 @@ mod tests {
         let mut kept = serde_json::to_value(&run).unwrap();
         assert_eq!(kept["spec"]["parameters"][0]["value"].take(), value);
         assert_eq!(kept["spec"]["events"][0]["data"].take(), data);
-        let mut map = serde_json::to_value(files(&run).unwrap().unwrap()).unwrap();
+        let mut map = serde_json::to_value(files(&run).unwrap().remove(0)).unwrap();
         assert_eq!(map["data"]["data"].take(), data);
         map["data"]["event"].take();
         Ok((json!([tasks, kept, map]), seen))
