@@ -31,7 +31,8 @@ async fn a_value_reaches_the_container_as_it_is_and_expands_nothing() {
         .map(|(n, name)| json!({"name": name, "value": format!("event.data[{n}]")}))
         .collect();
     // Each value between bars, so that blanks at its ends are seen.
-    let shown: String = names.iter().map(|name| format!("printf '%s|' \"${name}\"; ")).collect();
+    let shown: Vec<_> = names.iter().map(|name| format!("printf '%s|' \"${name}\"; ")).collect();
+    let shown = shown.concat();
     let script = format!("{{ {shown} }} > \"$TERMINATION_LOG_PATH\"");
     let spec = json!({"parameters": parameters, "template": {"spec": {"template": {"spec": {
         "maxRetries": 0,
