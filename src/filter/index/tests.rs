@@ -50,16 +50,13 @@ proptest! {
         let (mut index, mut all) = (Index::default(), BTreeMap::new());
         for (name, filters) in changes {
             let name = format!("t{name}");
-            match filters {
-                Some(filters) => {
-                    let filter = filter(filters);
-                    index.insert(&name, filter.clone(), name.clone());
-                    all.insert(name, filter);
-                }
-                None => {
-                    index.remove(&name);
-                    all.remove(&name);
-                }
+            if let Some(filters) = filters {
+                let filter = filter(filters);
+                index.insert(&name, filter.clone(), name.clone());
+                all.insert(name, filter);
+            } else {
+                index.remove(&name);
+                all.remove(&name);
             }
             prop_assert_eq!(index.len(), all.len());
         }

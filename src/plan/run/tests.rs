@@ -160,7 +160,7 @@ fn told(plan: &Plan) -> Value {
         told.insert("lookAgain".into(), json!(true));
     }
     if let Some(tasks) = create {
-        let files = if !tasks.files.is_empty() { "files and tasks" } else { "tasks" };
+        let files = if tasks.files.is_empty() { "tasks" } else { "files and tasks" };
         told.insert("create".into(), json!(files));
     }
     if let Some(stop) = stop {
