@@ -192,12 +192,12 @@ impl Serve {
         admin.ready.push(Box::new(move || {
             (!known.is_ready()).then(|| "jobs, triggers and namespaces are not followed (yet)".to_owned())
         }));
-        let (client, until) = (client.clone(), self.following.token());
+        let (client, until, follower) = (client.clone(), self.following.token(), sink.clone());
         self.following.spawn_endless(async move {
             let asked = preflight::of_sink();
             let passed = preflight::pass(&client, &asked, namespace.as_deref(), &waiting);
             if until.run_until_cancelled(passed).await.is_some() {
-                triggers.run(until).await;
+                tokio::join!(triggers.run(until.clone()), follower.follow(until));
             }
         });
         let (until, drain) = (self.sinking.token(), Schedule::of(self.grace).drain);

@@ -5,17 +5,24 @@
 //! Knative's own rule where no policy says otherwise; and so may whoever Kubernetes lets create Executions there, because
 //! that is what an event does.
 //!
-//! All of this is known from the head of a request. Nothing is read of a body that nobody vouches for.
+//! Where an `EventPolicy` of Knative is about the Job, its word stands in the place of that rule; see [`super::policies`].
+//!
+//! All of this is known from the head of a request, but which events a policy lets pass. Nothing is read of a body that nobody vouches
+//! for.
 
 use axum::http::HeaderMap;
 
+use super::Doorkeeper;
 use super::Sink;
 use super::answer::Refusal;
+use super::policies::Grant;
+use super::policies::Verdict;
 use crate::api;
 use crate::auth;
 use crate::auth::Caller;
 use crate::auth::Right;
 use crate::auth::Verb;
+use crate::event::Event;
 
 /// What somebody asks for, and what it takes.
 pub(super) struct Ask<'a> {
@@ -57,17 +64,82 @@ pub(super) fn may_see(caller: Option<&Caller>, namespace: &str, job: &str) -> bo
     identity.audiences.iter().any(|one| wanted.contains(one))
 }
 
+/// Somebody who may send events.
+pub(super) struct Sender {
+    caller: Caller,
+    /// What takes him there whatever policies say.
+    right: Right,
+    /// The policies that let him send something; none if he may send everything.
+    grants: Option<Vec<Grant>>,
+}
+
 impl Sink {
+    /// Lets a sender in; everybody, and as nobody, where nobody has to say who he is.
+    pub(super) async fn admit_sender(
+        &self,
+        headers: &HeaderMap,
+        namespace: &str,
+        job: Option<&str>,
+    ) -> Result<Option<Sender>, Refusal> {
+        let Some(Doorkeeper { reviews, policies }) = &self.inner.doorkeeper else { return Ok(None) };
+        let Ask { namespace, audiences, right } = Ask::to_send(namespace, job);
+        let caller = reviews.identify(auth::bearer(headers)?, &audiences).await?;
+        let user = caller.identity().map_or("", |identity| &identity.user);
+        let job = match job {
+            Some(job) => self.inner.triggers.job(namespace, job).await?,
+            None => None,
+        };
+        let grants = match policies.ask(namespace, job.as_deref(), user)? {
+            Verdict::Grants(grants) => Some(grants),
+            Verdict::Silent if is_of(&caller, namespace) => None,
+            Verdict::Silent => {
+                reviews.check(&caller, std::slice::from_ref(&right)).await?;
+                None
+            }
+            Verdict::Refuses => {
+                reviews.check(&caller, std::slice::from_ref(&right)).await.map_err(no_policy)?;
+                None
+            }
+        };
+        Ok(Some(Sender { caller, right, grants }))
+    }
+
+    /// Passes if the sender may send that event.
+    pub(super) async fn admit_event(&self, sender: &Sender, event: &Event) -> Result<(), Refusal> {
+        let (Some(grants), Some(doorkeeper)) = (&sender.grants, &self.inner.doorkeeper) else {
+            return Ok(());
+        };
+        if grants.iter().any(|grant| grant.lets(event)) {
+            return Ok(());
+        }
+        let right = std::slice::from_ref(&sender.right);
+        doorkeeper.reviews.check(&sender.caller, right).await.map_err(no_policy)
+    }
+
     /// Lets somebody in who may ask for that; everybody, and as nobody, where nobody has to say who he is.
     pub(super) async fn admit(&self, headers: &HeaderMap, ask: &Ask<'_>) -> Result<Option<Caller>, Refusal> {
-        let Some(reviews) = &self.inner.reviews else { return Ok(None) };
+        let Some(Doorkeeper { reviews, policies: _ }) = &self.inner.doorkeeper else { return Ok(None) };
         let caller = reviews.identify(auth::bearer(headers)?, &ask.audiences).await?;
-        let home = format!("system:serviceaccount:{}:", ask.namespace);
-        let is_of_here = caller.identity().is_some_and(|identity| identity.user.starts_with(&home));
-        if !is_of_here {
+        if !is_of(&caller, ask.namespace) {
             reviews.check(&caller, std::slice::from_ref(&ask.right)).await?;
         }
         Ok(Some(caller))
+    }
+}
+
+/// Whether it is an account of that namespace.
+fn is_of(caller: &Caller, namespace: &str) -> bool {
+    let home = format!("system:serviceaccount:{namespace}:");
+    caller.identity().is_some_and(|identity| identity.user.starts_with(&home))
+}
+
+/// What somebody is told whom no policy lets pass, and no right.
+fn no_policy(error: auth::Error) -> Refusal {
+    match Refusal::from(error) {
+        Refusal::Forbidden(words) => {
+            Refusal::Forbidden(format!("no EventPolicy lets this pass, and {words}"))
+        }
+        other => other,
     }
 }
 

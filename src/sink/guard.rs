@@ -73,9 +73,11 @@ pub(super) async fn alive() -> &'static str {
 pub(super) async fn ready(State(sink): State<Sink>) -> (StatusCode, &'static str) {
     if sink.inner.leaving.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
-    } else if sink.inner.triggers.is_ready() {
-        (StatusCode::OK, "ok\n")
-    } else {
+    } else if !sink.inner.triggers.is_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "jobs and triggers are not known yet\n")
+    } else if !sink.knows_senders() {
+        (StatusCode::SERVICE_UNAVAILABLE, "policies of events are not known yet\n")
+    } else {
+        (StatusCode::OK, "ok\n")
     }
 }

@@ -12,7 +12,8 @@
 //! drop an event on 500, 408, 409 and 3xx; whatever may pass is therefore 404, 429 or 503, with `Retry-After` where
 //! they heed it, and the rest of 4xx is for what can never succeed.
 //!
-//! Where senders have to say who they are, whoever does not is answered 401, and who may not send 403: see `access`.
+//! Where senders have to say who they are, whoever does not is answered 401, and who may not send 403: see `access`, and
+//! `policies` for Knative's word on it.
 //!
 //! Where one namespace is looked after alone, every other one is as if it did not exist: 404, which says so.
 //!
@@ -25,6 +26,7 @@ mod body;
 mod deliver;
 mod guard;
 mod metrics;
+mod policies;
 mod receive;
 mod status;
 
@@ -42,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::metrics::Metrics;
+use self::policies::Policies;
 use crate::api::DEFAULT_NAMESPACE;
 use crate::auth::Reviews;
 use crate::triggers::Triggers;
@@ -95,14 +98,20 @@ struct Inner {
     /// Once cancelled, requests are refused and readiness is withdrawn; those in flight go on.
     shutdown: CancellationToken,
     metrics: Metrics,
-    /// Who senders are and what they may do; none where nobody asks.
-    reviews: Option<Reviews>,
+    /// None where nobody has to say who he is.
+    doorkeeper: Option<Doorkeeper>,
     /// One permit per request.
     requests: Arc<Semaphore>,
     /// One permit per [`body::UNIT`] bytes held.
     memory: Arc<Semaphore>,
     /// Bodies of refused requests that are read off.
     leftovers: TaskTracker,
+}
+
+/// Who senders are and what they may do.
+struct Doorkeeper {
+    reviews: Reviews,
+    policies: Policies,
 }
 
 impl Sink {
@@ -114,7 +123,10 @@ impl Sink {
         let memory = Arc::new(Semaphore::new(body::units(options.max_buffered_bytes)));
         let (leaving, leftovers) = (shutdown.child_token(), TaskTracker::new());
         let metrics = Metrics::default();
-        let reviews = options.require_auth.then(|| Reviews::new(client.clone()));
+        let doorkeeper = options.require_auth.then(|| Doorkeeper {
+            reviews: Reviews::new(client.clone()),
+            policies: Policies::new(client.clone(), triggers.namespace()),
+        });
         let inner = Inner {
             client,
             triggers,
@@ -122,7 +134,7 @@ impl Sink {
             leaving,
             shutdown,
             metrics,
-            reviews,
+            doorkeeper,
             requests,
             memory,
             leftovers,
@@ -133,6 +145,18 @@ impl Sink {
     /// Adds what is counted to what is told.
     pub fn register(&self, registry: &mut Registry) {
         self.inner.metrics.register(registry);
+    }
+
+    /// Follows who may send events, where that is asked, until `shutdown`.
+    pub async fn follow(&self, shutdown: CancellationToken) {
+        if let Some(Doorkeeper { reviews: _, policies }) = &self.inner.doorkeeper {
+            shutdown.run_until_cancelled(Box::pin(policies.follow())).await;
+        }
+    }
+
+    /// Whether it is known who may send events.
+    fn knows_senders(&self) -> bool {
+        self.inner.doorkeeper.as_ref().is_none_or(|doorkeeper| doorkeeper.policies.is_ready())
     }
 
     /// Withdraws readiness and asks clients to close their connections, while events are still taken: a cluster learns

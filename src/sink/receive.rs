@@ -19,7 +19,6 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::Sink;
-use super::access::Ask;
 use super::answer::Refusal;
 use super::deliver::Delivery;
 use super::deliver::Run;
@@ -113,14 +112,20 @@ impl Sink {
             self.read_off(&parts.headers, body);
             return Err(refusal);
         }
-        if let Err(refusal) = self.admit(&parts.headers, &Ask::to_send(namespace, job)).await {
-            self.read_off(&parts.headers, body);
-            return Err(refusal);
-        }
+        let sender = match self.admit_sender(&parts.headers, namespace, job).await {
+            Ok(sender) => sender,
+            Err(refusal) => {
+                self.read_off(&parts.headers, body);
+                return Err(refusal);
+            }
+        };
         name_what_is_sent(&parts.headers);
         let received = self.read(&parts.headers, body).await?;
         let event = event::http::decode(&parts.headers, &received.bytes)?;
         name(event.id(), event.source(), event.kind());
+        if let Some(sender) = &sender {
+            self.admit_event(sender, &event).await?;
+        }
         let delivery = Delivery { event, trace: event::TraceContext::of_headers(&parts.headers) };
         match job {
             Some(job) => Ok(vec![self.run(namespace, job, &delivery).await?]),

@@ -40,20 +40,20 @@ async fn world() -> Option<World> {
 }
 
 /// A new account of that namespace.
-async fn account(accounts: &Api<ServiceAccount>, name: &str) {
+pub(super) async fn account(accounts: &Api<ServiceAccount>, name: &str) {
     let mut account = ServiceAccount::default();
     account.metadata.name = Some(name.to_owned());
     accounts.create(&PostParams::default(), &account).await.unwrap();
 }
 
-async fn token(accounts: &Api<ServiceAccount>, name: &str, audience: &str) -> HeaderValue {
+pub(super) async fn token(accounts: &Api<ServiceAccount>, name: &str, audience: &str) -> HeaderValue {
     let spec = TokenRequestSpec { audiences: Some(vec![audience.to_owned()]), ..TokenRequestSpec::default() };
     let wanted = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
     let made = accounts.create_token_request(name, &PostParams::default(), &wanted).await.unwrap();
     HeaderValue::try_from(format!("Bearer {}", made.status.unwrap().token.unwrap())).unwrap()
 }
 
-fn with(mut request: Request, token: &HeaderValue) -> Request {
+pub(super) fn with(mut request: Request, token: &HeaderValue) -> Request {
     request.headers_mut().insert(AUTHORIZATION, token.clone());
     request
 }

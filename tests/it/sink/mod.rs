@@ -6,6 +6,7 @@ mod expressions;
 mod faults;
 mod limits;
 mod malformed;
+mod policies;
 mod records;
 mod triggers;
 
@@ -150,7 +151,8 @@ impl Setup {
             world.create_trigger(name, spec).await;
         }
         if self.warm {
-            tokio::spawn(async move { triggers.run(feeds).await });
+            let sink = world.sink.clone();
+            tokio::spawn(async move { tokio::join!(triggers.run(feeds.clone()), sink.follow(feeds)) });
             eventually("the triggers are synced", async || {
                 world.triggers.is_ready().then_some(()).ok_or("cold")
             })
