@@ -308,7 +308,7 @@ impl Target {
 mod tests {
     use super::*;
 
-    fn policy(spec: Value, status: Value) -> Policy {
+    fn policy(spec: &Value, status: &Value) -> Policy {
         let object = json!({
             "apiVersion": "eventing.knative.dev/v1alpha1", "kind": "EventPolicy",
             "metadata": {"name": "p", "namespace": "shop"}, "spec": spec, "status": status,
@@ -348,7 +348,7 @@ mod tests {
             // What is not readable.
             (json!("resize"), [true, true], true),
         ] {
-            let policy = policy(json!({"to": to}), ready(&["me"]));
+            let policy = policy(&json!({"to": to}), &ready(&["me"]));
             let found = ["resize", "other"].map(|name| policy.is_about(Some(&job(name))));
             assert_eq!((found, policy.is_about(None)), (jobs, namespace), "{to}");
         }
@@ -356,12 +356,14 @@ mod tests {
 
     #[test]
     fn only_whom_a_ready_policy_names_may_send() {
-        let found =
-            policy(json!({}), ready(&["system:serviceaccount:shop:sender", "system:serviceaccount:other:*"]));
+        let found = policy(
+            &json!({}),
+            &ready(&["system:serviceaccount:shop:sender", "system:serviceaccount:other:*"]),
+        );
         assert!(found.names("system:serviceaccount:shop:sender"));
         assert!(found.names("system:serviceaccount:other:anybody"));
         assert!(!found.names("system:serviceaccount:shop:sender2"));
-        let waiting = policy(json!({}), json!({"from": ["me"]}));
+        let waiting = policy(&json!({}), &json!({"from": ["me"]}));
         assert!(!waiting.names("me"));
     }
 }
