@@ -20,11 +20,25 @@ pub const MAX_EXTENSIONS: usize = 128;
 /// takes at most 128 KiB for one.
 pub const MAX_ATTRIBUTE_BYTES: usize = 64 * 1024;
 
+/// The version before 1.0 that is still sent. Its events are made into ones of 1.0.
+const OLD_SPECVERSION: &str = "0.3";
+
+/// What version 0.3 called `dataschema`, and the attribute that said that its data is Base64.
+const OLD_SCHEMA: &str = "schemaurl";
+const OLD_ENCODING: &str = "datacontentencoding";
+
+/// A version of the specification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Old,
+    Current,
+}
+
 /// An event in the making. `specversion` may be left out; everything else is checked as it is set, and the first
 /// mistake is what [`Builder::build`] returns.
 #[derive(Debug, Default)]
 pub struct Builder {
-    specversion: bool,
+    specversion: Option<Version>,
     id: Option<String>,
     source: Option<String>,
     kind: Option<String>,
@@ -68,7 +82,12 @@ impl Builder {
     ///
     /// # Errors
     /// The first mistake that was made, or the first required attribute that is missing.
-    pub fn build(self) -> Result<Event, Error> {
+    pub fn build(mut self) -> Result<Event, Error> {
+        if let Some(error) = self.mistake.take() {
+            return Err(error);
+        }
+        // Data is bytes here, whatever it was on the wire.
+        self.upgrade()?;
         let Self {
             specversion: _,
             id,
@@ -81,11 +100,8 @@ impl Builder {
             extensions,
             data,
             size: _,
-            mistake,
+            mistake: _,
         } = self;
-        if let Some(error) = mistake {
-            return Err(error);
-        }
         Ok(Event {
             id: id.ok_or(Error::Missing("id"))?,
             source: source.ok_or(Error::Missing("source"))?,
@@ -101,7 +117,28 @@ impl Builder {
 
     /// Whether `specversion` was set. The wire formats demand it.
     pub(super) fn has_specversion(&self) -> bool {
-        self.specversion
+        self.specversion.is_some()
+    }
+
+    /// Makes what was written in version 0.3 into an event of 1.0, once all attributes are set, and says whether its data
+    /// is Base64. In an event of 1.0 these names are extensions like any other.
+    pub(super) fn upgrade(&mut self) -> Result<bool, Error> {
+        if self.specversion != Some(Version::Old) {
+            return Ok(false);
+        }
+        // It could be relative there; what cannot be a `dataschema` stays what it was.
+        if let Some(Value::String(schema)) = self.extensions.get(OLD_SCHEMA)
+            && self.dataschema.is_none()
+            && syntax::is_absolute_uri(schema)
+        {
+            self.dataschema = Some(schema.clone());
+            self.extensions.remove(OLD_SCHEMA);
+        }
+        match self.extensions.remove(OLD_ENCODING) {
+            None => Ok(false),
+            Some(Value::String(encoding)) if encoding.eq_ignore_ascii_case("base64") => Ok(true),
+            Some(other) => Err(wrong(OLD_ENCODING, "`base64`", &other.as_ref().text())),
+        }
     }
 
     pub(super) fn datacontenttype(&self) -> Option<&str> {
@@ -111,7 +148,7 @@ impl Builder {
     /// Whether the attribute of that name was set.
     pub(super) fn has(&self, name: &str) -> bool {
         match name {
-            "specversion" => self.specversion,
+            "specversion" => self.specversion.is_some(),
             "id" => self.id.is_some(),
             "source" => self.source.is_some(),
             "type" => self.kind.is_some(),
@@ -142,10 +179,11 @@ impl Builder {
         };
         if attribute == Attribute::SpecVersion {
             // 1.0.1 and 1.0.2 of the specification keep `1.0` here.
-            if text != SPECVERSION {
-                return Err(Error::Version(excerpt(&text)));
-            }
-            self.specversion = true;
+            self.specversion = match text.as_str() {
+                SPECVERSION => Some(Version::Current),
+                OLD_SPECVERSION => Some(Version::Old),
+                _ => return Err(Error::Version(excerpt(&text))),
+            };
             return Ok(());
         }
         check(&attribute, &text)?;
@@ -231,6 +269,18 @@ mod tests {
     }
 
     #[test]
+    fn whatever_the_version_was_the_event_is_one_of_1_0() {
+        let old = minimal()
+            .set("specversion", "0.3")
+            .set("schemaurl", "urn:a")
+            .set("datacontentencoding", "base64");
+        let event = old.data("/wAB").build().unwrap();
+        // Who hands bytes to a builder means these bytes.
+        assert_eq!((event.dataschema(), event.data().unwrap().as_ref()), (Some("urn:a"), b"/wAB".as_slice()));
+        assert_eq!(event.extensions().count(), 0);
+    }
+
+    #[test]
     fn every_mistake_names_the_attribute() {
         for (name, value, reason) in [
             ("id", Value::from(""), "`id` must be a non-empty string"),
@@ -244,7 +294,7 @@ mod tests {
             ("time", "noon".into(), "`time` must be an RFC 3339 time"),
             ("dataschema", "/relative".into(), "`dataschema` must be an absolute URI"),
             ("datacontenttype", "json".into(), "`datacontenttype` must be a media type"),
-            ("specversion", "0.3".into(), "`specversion` must be `1.0`, not `0.3`"),
+            ("specversion", "0.2".into(), "`specversion` must be `1.0` or `0.3`, not `0.2`"),
             ("specversion", "1.0.2".into(), "`specversion`"),
             ("data", "x".into(), "no attribute `data`"),
             ("My_Ext", "x".into(), "no attribute `My_Ext`"),

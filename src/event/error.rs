@@ -38,7 +38,7 @@ pub enum Error {
     #[error("`{0}` is given more than once")]
     Repeated(String),
     /// A version of the specification that is not spoken.
-    #[error("`specversion` must be `1.0`, not {0}")]
+    #[error("`specversion` must be `1.0` or `0.3`, not {0}")]
     Version(String),
     /// More attributes, or longer ones, than an event may have.
     #[error("the event's attributes are too large: at most {0} are taken")]
@@ -52,9 +52,20 @@ pub enum Error {
     /// The event's data cannot be read.
     #[error("the event's data cannot be read: {0}")]
     Data(&'static str),
-    /// Several events in one request.
-    #[error("a batch of events is not taken: send every event in a request of its own")]
+    /// Several events where there should be one.
+    #[error("a batch of events is not taken here: send every event in a request of its own")]
     Batch,
+    /// The body of a batch is not what the JSON batch format asks for.
+    #[error("the body is not a batch of events in JSON")]
+    JsonBatch(#[source] serde_json::Error),
+    /// One event of a batch is none, so that nothing of the batch is taken.
+    #[error("event {number} of the batch: {reason}")]
+    InBatch {
+        /// Which one, counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        reason: Box<Error>,
+    },
     /// A structured format other than JSON.
     #[error("the event format {0} is not known: send `application/cloudevents+json`, or use binary mode")]
     Format(String),

@@ -15,6 +15,9 @@ use super::value::Value;
 /// Media type of one event in JSON.
 pub const STRUCTURED_JSON: &str = "application/cloudevents+json";
 
+/// Media type of a batch of events in JSON.
+pub const BATCHED_JSON: &str = "application/cloudevents-batch+json";
+
 /// Prefix of the headers that carry attributes; header names come in lower case.
 const PREFIX: &str = "ce-";
 
@@ -25,26 +28,25 @@ pub enum Mode {
     Binary,
     /// The body is the event in JSON.
     Structured,
+    /// The body is a list of events in JSON.
+    Batched,
 }
 
-/// How the message carries its event, from the headers alone: what can be refused is refused before the body is read.
+/// How the message carries its events, from the headers alone: what can be refused is refused before the body is read.
 ///
 /// # Errors
-/// If it holds a batch, an event in another format than JSON, or no event at all.
+/// If it holds events in another format than JSON, or none at all.
 pub fn mode(headers: &HeaderMap) -> Result<Mode, Error> {
     let content_type = content_type(headers)?.unwrap_or_default();
     let essence = media_type::essence(content_type).to_ascii_lowercase();
-    // The batch first: its name starts with the structured one's.
-    if essence.starts_with("application/cloudevents-batch") {
-        return Err(Error::Batch);
-    }
+    // That of a batch starts so, too.
     if essence.starts_with("application/cloudevents") {
         let charset = media_type::parameter(content_type, "charset").unwrap_or("utf-8");
         let readable = charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("us-ascii");
-        return if essence == STRUCTURED_JSON && readable {
-            Ok(Mode::Structured)
-        } else {
-            Err(Error::Format(excerpt(content_type)))
+        return match essence.as_str() {
+            STRUCTURED_JSON if readable => Ok(Mode::Structured),
+            BATCHED_JSON if readable => Ok(Mode::Batched),
+            _ => Err(Error::Format(excerpt(content_type))),
         };
     }
     if headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
@@ -54,14 +56,27 @@ pub fn mode(headers: &HeaderMap) -> Result<Mode, Error> {
     }
 }
 
-/// The event of a message.
+/// The event of a message that carries one.
 ///
 /// # Errors
-/// If it holds none, or one that breaks a rule; the reason is for the sender.
+/// If it holds none, or one that breaks a rule, or a batch; the reason is for the sender.
 pub fn decode(headers: &HeaderMap, body: &Bytes) -> Result<Event, Error> {
     match mode(headers)? {
         Mode::Structured => json::decode(body),
         Mode::Binary => decode_binary(headers, body),
+        Mode::Batched => Err(Error::Batch),
+    }
+}
+
+/// The events of a message in any mode.
+///
+/// # Errors
+/// If one of them breaks a rule, or the message is none; the reason is for the sender.
+pub fn decode_all(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Event>, Error> {
+    match mode(headers)? {
+        Mode::Batched => json::decode_batch(body),
+        Mode::Structured => Ok(vec![json::decode(body)?]),
+        Mode::Binary => Ok(vec![decode_binary(headers, body)?]),
     }
 }
 
@@ -87,7 +102,8 @@ fn decode_binary(headers: &HeaderMap, body: &Bytes) -> Result<Event, Error> {
     {
         event.put("datacontenttype", Value::String(content_type.to_owned()))?;
     }
-    let event = if body.is_empty() { event } else { event.data(body.clone()) };
+    let data = if event.upgrade()? { json::base64_text(body)? } else { body.clone() };
+    let event = if data.is_empty() { event } else { event.data(data) };
     event.build()
 }
 
@@ -131,6 +147,13 @@ pub fn encode_structured(event: &Event) -> (HeaderMap, Bytes) {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(STRUCTURED_JSON));
     (headers, json::encode(event).into())
+}
+
+/// Events as a message in batched mode. A receiver takes one only if it is known to.
+pub fn encode_batch<'a>(events: impl IntoIterator<Item = &'a Event>) -> (HeaderMap, Bytes) {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(BATCHED_JSON));
+    (headers, json::encode_batch(events).into())
 }
 
 #[cfg(test)]
@@ -209,19 +232,25 @@ mod tests {
                 "{structured}"
             );
         }
-        for (unknown, batch) in [
-            ("application/cloudevents+avro", false),
-            ("application/cloudevents", false),
-            ("application/cloudevents+json; charset=utf-16", false),
-            ("application/cloudevents+jsonx", false),
-            ("application/cloudevents-batch+json", true),
-            ("APPLICATION/CLOUDEVENTS-BATCH+JSON; charset=utf-8", true),
-            ("application/cloudevents-batch+avro", true),
+        for batched in
+            ["application/cloudevents-batch+json", "APPLICATION/CLOUDEVENTS-BATCH+JSON; charset=utf-8"]
+        {
+            let headers = headers(&[("content-type", batched)]);
+            assert_eq!(mode(&headers).unwrap(), Mode::Batched, "{batched}");
+            assert!(matches!(decode(&headers, &Bytes::from_static(b"[]")), Err(Error::Batch)));
+        }
+        for unknown in [
+            "application/cloudevents+avro",
+            "application/cloudevents",
+            "application/cloudevents+json; charset=utf-16",
+            "application/cloudevents+jsonx",
+            "application/cloudevents-batch",
+            "application/cloudevents-batch+avro",
+            "application/cloudevents-batch+json; charset=utf-16",
         ] {
             // With `ce-` headers beside it: they do not make it binary.
             let refused = mode(&binary(&[("content-type", unknown)])).unwrap_err();
-            assert_eq!(matches!(refused, Error::Batch), batch, "{unknown}: {refused}");
-            assert_eq!(matches!(refused, Error::Format(_)), !batch, "{unknown}: {refused}");
+            assert!(matches!(refused, Error::Format(_)), "{unknown}: {refused}");
         }
         assert_eq!(mode(&binary(&[("content-type", "text/plain")])).unwrap(), Mode::Binary);
         assert!(matches!(mode(&headers(&[("content-type", "text/plain")])), Err(Error::NotAnEvent)));
@@ -234,6 +263,26 @@ mod tests {
         let body = Bytes::from_static(br#"{"specversion":"1.0","id":"2","source":"/x","type":"y"}"#);
         let event = decode(&sent, &body).unwrap();
         assert_eq!((event.id(), event.subject()), ("2", None));
+    }
+
+    #[test]
+    fn a_binary_event_of_version_0_3_becomes_one_of_1_0() {
+        let old = |more: &[(&str, &str)]| {
+            let mut sent = binary(more);
+            sent.insert("ce-specversion", HeaderValue::from_static("0.3"));
+            sent
+        };
+        let sent = old(&[("ce-schemaurl", "urn:a"), ("ce-datacontentencoding", "base64")]);
+        let event = decode(&sent, &Bytes::from_static(b"/wAB")).unwrap();
+        assert_eq!(
+            (event.dataschema(), event.data().unwrap().as_ref()),
+            (Some("urn:a"), [0xff, 0, 1].as_slice())
+        );
+        assert_eq!(text(&event, "specversion").as_deref(), Some("1.0"));
+        assert_eq!(event.extensions().count(), 0);
+        assert!(matches!(decode(&sent, &Bytes::from_static(b"*")), Err(Error::Data(_))));
+        let plain = decode(&old(&[]), &Bytes::from_static(b"*")).unwrap();
+        assert_eq!(plain.data().unwrap().as_ref(), b"*");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::builder::{Builder, MAX_EXTENSIONS};
@@ -26,6 +26,10 @@ const MAX_DEPTH: usize = 128;
 
 /// Most members of an envelope: the attributes, `data` and `data_base64`, and some that are null.
 const MAX_MEMBERS: usize = 2 * MAX_EXTENSIONS;
+
+/// Most events of a batch. The answer waits until every one is stored, and the body of a batch is no larger than that of an
+/// event; a thousand are as many as fit into both patiently.
+pub const MAX_BATCH: usize = 1000;
 
 /// Reads one event.
 ///
@@ -59,7 +63,10 @@ pub fn decode(body: &Bytes) -> Result<Event, Error> {
     if !event.has_specversion() {
         return Err(Error::Missing("specversion"));
     }
+    let encoded = event.upgrade()?;
     match (data, data_base64.filter(|raw| raw.get() != "null")) {
+        // Version 0.3 put Base64 into `data`, too.
+        (Some(raw), None) if encoded && raw.get() != "null" => event.data(base64_data(raw)?).build(),
         (Some(_), Some(_)) => Err(Error::Data("`data` and `data_base64` exclude each other")),
         (Some(raw), None) => {
             let data = plain_data(raw, event.datacontenttype(), body)?;
@@ -70,6 +77,51 @@ pub fn decode(body: &Bytes) -> Result<Event, Error> {
         }
         (None, Some(raw)) => event.data(base64_data(raw)?).build(),
         (None, None) => event.build(),
+    }
+}
+
+/// Reads a batch (JSON format §4). It may be empty.
+///
+/// # Errors
+/// If the body is not a JSON array of at most [`MAX_BATCH`], or one of the events breaks a rule.
+pub fn decode_batch(body: &Bytes) -> Result<Vec<Event>, Error> {
+    let Batch(events) = serde_json::from_slice(body).map_err(Error::JsonBatch)?;
+    let one = |(index, raw): (usize, &RawValue)| {
+        decode(&body.slice_ref(raw.get().as_bytes()))
+            .map_err(|reason| Error::InBatch { number: index + 1, reason: Box::new(reason) })
+    };
+    events.into_iter().enumerate().map(one).collect()
+}
+
+/// The events of a batch, as they stand in the body.
+struct Batch<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Batch<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Events;
+
+        impl<'de> Visitor<'de> for Events {
+            type Value = Batch<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON array of events")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut events = Vec::new();
+                while let Some(event) = list.next_element()? {
+                    if events.len() == MAX_BATCH {
+                        return Err(A::Error::custom(format_args!(
+                            "the batch has more than {MAX_BATCH} events"
+                        )));
+                    }
+                    events.push(event);
+                }
+                Ok(Batch(events))
+            }
+        }
+
+        deserializer.deserialize_seq(Events)
     }
 }
 
@@ -147,10 +199,17 @@ fn plain_data(raw: &RawValue, content_type: Option<&str>, body: &Bytes) -> Resul
     Ok(body.slice_ref(text.as_bytes()))
 }
 
+const BASE64_EXPECTED: &str = "`data_base64` must be a string in Base64, with padding";
+
 fn base64_data(raw: &RawValue) -> Result<Bytes, Error> {
-    const EXPECTED: Error = Error::Data("`data_base64` must be a string in Base64, with padding");
-    let text = serde_json::from_str::<Cow<'_, str>>(raw.get()).map_err(|_| EXPECTED)?;
-    Ok(BASE64.decode(text.as_bytes()).map_err(|_| EXPECTED)?.into())
+    let text = serde_json::from_str::<Cow<'_, str>>(raw.get()).map_err(|_| Error::Data(BASE64_EXPECTED))?;
+    base64_text(text.as_bytes()).map_err(|_| Error::Data(BASE64_EXPECTED))
+}
+
+/// The bytes that Base64 stands for.
+pub(super) fn base64_text(text: &[u8]) -> Result<Bytes, Error> {
+    let decoded = BASE64.decode(text).map_err(|_| Error::Data("it is said to be Base64 and is not"))?;
+    Ok(decoded.into())
 }
 
 /// Whether valid JSON nests deeper than that.
@@ -194,6 +253,19 @@ pub fn encode(event: &Event) -> Vec<u8> {
         write_data(&mut json, data, event.datacontenttype());
     }
     json.push(b'}');
+    json
+}
+
+/// Writes a batch.
+pub fn encode_batch<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<u8> {
+    let mut json = vec![b'['];
+    for event in events {
+        if json.len() > 1 {
+            json.push(b',');
+        }
+        json.extend(encode(event));
+    }
+    json.push(b']');
     json
 }
 
@@ -373,6 +445,79 @@ mod tests {
     }
 
     #[test]
+    fn an_event_of_version_0_3_becomes_one_of_1_0() {
+        let read = |members: &str| {
+            decode(&Bytes::from(format!(
+                r#"{{"specversion":"0.3","id":"1","source":"/s","type":"t",{members}}}"#
+            )))
+        };
+        let event = read(r#""schemaurl":"http://a/b","subject":"s","data":{"a":1}"#).unwrap();
+        let named: Vec<_> = event.attributes().map(|(name, value)| (name, value.to_string())).collect();
+        let named: Vec<_> = named.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(
+            named,
+            [
+                ("specversion", "1.0"),
+                ("id", "1"),
+                ("source", "/s"),
+                ("type", "t"),
+                ("subject", "s"),
+                ("datacontenttype", "application/json"),
+                ("dataschema", "http://a/b"),
+            ]
+        );
+        let encoded = r#""data":"/wAB","datacontenttype":"image/png","datacontentencoding":"Base64""#;
+        let event = read(encoded).unwrap();
+        assert_eq!(event.data().unwrap().as_ref(), [0xff, 0, 1]);
+        assert_eq!(event.attribute("datacontentencoding"), None);
+        // What cannot be a `dataschema` is not lost.
+        let relative = read(r#""schemaurl":"/b""#).unwrap();
+        assert_eq!((relative.dataschema(), relative.extensions().count()), (None, 1));
+        for (members, reason) in [
+            (r#""data":"*","datacontentencoding":"base64""#, "Base64"),
+            (r#""data":{},"datacontentencoding":"base64""#, "Base64"),
+            (
+                r#""data":"x","datacontentencoding":"gzip""#,
+                "`datacontentencoding` must be `base64`, not `gzip`",
+            ),
+        ] {
+            let error = read(members).unwrap_err().to_string();
+            assert!(error.contains(reason), "{members}: {error}");
+        }
+        // In version 1.0 they are extensions.
+        let current =
+            super::tests::read(r#""schemaurl":"http://a/b","datacontentencoding":"base64","data":"x""#);
+        let current = current.unwrap();
+        assert_eq!((current.dataschema(), current.extensions().count()), (None, 2));
+        assert_eq!(current.data().unwrap().as_ref(), br#""x""#);
+    }
+
+    #[test]
+    fn a_batch_is_every_event_of_it_or_none() {
+        let batch = |events: &str| decode_batch(&Bytes::from(events.to_owned()));
+        assert_eq!(batch(" [ ] ").unwrap(), []);
+        let two = format!(r#"[{{{REQUIRED},"data":{{"a":1}}}}, {{{REQUIRED},"specversion2":""}}]"#);
+        let events = batch(&two).unwrap();
+        assert_eq!(events.len(), 2);
+        assert_eq!(events[0].data().unwrap().as_ref(), br#"{"a":1}"#);
+        for (events, reason) in [
+            ("{}", "not a batch of events in JSON"),
+            ("", "not a batch of events in JSON"),
+            ("[{}", "not a batch of events in JSON"),
+            ("[][]", "not a batch of events in JSON"),
+            ("[1]", "event 1 of the batch: the body is not an event in JSON"),
+            ("[[]]", "event 1 of the batch: the body is not an event in JSON"),
+            (&format!("[{{{REQUIRED}}},{{}}]"), "event 2 of the batch: `specversion` is missing"),
+        ] {
+            let error = batch(events).unwrap_err().to_string();
+            assert!(error.contains(reason), "{events}: {error}");
+        }
+        let many = |count: usize| format!("[{}]", vec![format!("{{{REQUIRED}}}"); count].join(","));
+        assert_eq!(batch(&many(MAX_BATCH)).unwrap().len(), MAX_BATCH);
+        assert!(matches!(batch(&many(MAX_BATCH + 1)), Err(Error::JsonBatch(_))));
+    }
+
+    #[test]
     fn brackets_in_strings_are_not_levels() {
         let brackets = format!(r#""data":"\\\"{}""#, "[{".repeat(200));
         assert!(read(&brackets).is_ok());
@@ -451,6 +596,16 @@ mod tests {
             let trim = |event: &Event| event.data().map(|data| data.trim_ascii().to_vec());
             prop_assert_eq!(trim(&read), trim(&event));
             prop_assert!(read.attributes().eq(event.attributes()));
+        }
+
+        #[test]
+        fn a_batch_survives_json(events in proptest::collection::vec(event(), 0..4)) {
+            let (headers, body) = http::encode_batch(&events);
+            let read = http::decode_all(&headers, &body).unwrap();
+            prop_assert_eq!(read.len(), events.len());
+            for (read, event) in read.iter().zip(&events) {
+                prop_assert_eq!(read, &decode(&Bytes::from(encode(event))).unwrap());
+            }
         }
 
         #[test]

@@ -34,6 +34,9 @@ const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs
 const MAX_STREAMS: u32 = 256;
 /// Bytes of an HTTP/2 header list, and of HTTP/1 heads.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Headers of an HTTP/1 request: those of an event with as many extensions as it may have, and what every hop adds. More are
+/// answered 431.
+const MAX_HEADERS: usize = 256;
 /// Connections at a time; further ones wait in the system's queue. Senders share connections, so this is far more than a
 /// cluster has; it bounds the memory of heads to 256 MiB and keeps most file descriptors for everything else.
 const MAX_CONNECTIONS: usize = 4096;
@@ -231,11 +234,12 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle)
         .max_buf_size(MAX_HEADER_BYTES)
+        .max_headers(MAX_HEADERS)
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
-        .max_header_list_size(64 * 1024)
+        .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
         .max_concurrent_streams(MAX_STREAMS);
     let served = pin!(watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()));
     tokio::select! {

@@ -57,6 +57,27 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// The same, about one event of a batch, counted from 1.
+    pub(super) fn of_event(self, number: usize) -> Self {
+        let told = |detail: String| format!("event {number} of the batch: {detail}");
+        match self {
+            Refusal::Invalid(detail) => Refusal::Invalid(told(detail)),
+            Refusal::Unsupported(detail) => Refusal::Unsupported(told(detail)),
+            Refusal::Unprocessable(detail) => Refusal::Unprocessable(told(detail)),
+            Refusal::Unauthenticated(detail) => Refusal::Unauthenticated(told(detail)),
+            Refusal::Forbidden(detail) => Refusal::Forbidden(told(detail)),
+            Refusal::NotFound(detail) => Refusal::NotFound(told(detail)),
+            Refusal::Overloaded(detail) => Refusal::Overloaded(told(detail)),
+            Refusal::Unavailable(detail) => Refusal::Unavailable(told(detail)),
+            Refusal::TooLarge { .. } | Refusal::Method { .. } => self,
+        }
+    }
+
+    /// Whether the same request can succeed in a moment.
+    pub(super) fn passes(&self) -> bool {
+        matches!(self, Refusal::Overloaded(_) | Refusal::Unavailable(_))
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
@@ -128,9 +149,11 @@ impl IntoResponse for Refusal {
 impl From<event::Error> for Refusal {
     fn from(error: event::Error) -> Self {
         use event::Error;
-        match &error {
-            Error::Format(_) | Error::Batch => Refusal::Unsupported(error.to_string()),
-            Error::Json(source) => Refusal::Invalid(format!("{error}: {source}")),
+        let detail = error.to_string();
+        match error {
+            Error::Format(_) | Error::Batch => Refusal::Unsupported(detail),
+            Error::InBatch { number, reason } => Refusal::from(*reason).of_event(number),
+            Error::Json(source) | Error::JsonBatch(source) => Refusal::Invalid(format!("{detail}: {source}")),
             Error::NotAnEvent
             | Error::Missing(_)
             | Error::Attribute { .. }
@@ -139,7 +162,7 @@ impl From<event::Error> for Refusal {
             | Error::Version(_)
             | Error::TooLarge(_)
             | Error::ContentTypeHeader
-            | Error::Data(_) => Refusal::Invalid(error.to_string()),
+            | Error::Data(_) => Refusal::Invalid(detail),
         }
     }
 }

@@ -20,12 +20,15 @@ use crate::triggers::LiveTrigger;
 /// Creates of one event at a time: enough that a fan-out is quick, few enough that one event is no flood.
 const CONCURRENT_CREATES: usize = 4;
 
+/// Events of one batch at a time, for the same reasons.
+const CONCURRENT_EVENTS: usize = 4;
+
 /// What a request brought.
 #[derive(Debug)]
-pub(super) struct Delivery {
-    pub(super) event: Event,
+struct Delivery {
+    event: Event,
     /// The trace of this hop.
-    pub(super) trace: Option<TraceContext>,
+    trace: Option<TraceContext>,
 }
 
 /// Why a run is created.
@@ -49,8 +52,47 @@ pub(super) struct Run {
 }
 
 impl Sink {
+    /// Runs what each event of a request asks for: its runs, in the order of the events.
+    ///
+    /// For its sender a batch is one thing: all of it is stored, or it is not a success. As with the Triggers of one event,
+    /// what can be created is, and the gravest failure is the answer; but once something fails that may succeed in a
+    /// moment, the rest is left to the next time.
+    pub(super) async fn deliver(
+        &self,
+        (namespace, job): (&str, Option<&str>),
+        events: Vec<Event>,
+        trace: Option<&TraceContext>,
+    ) -> Result<Vec<Vec<Run>>, Refusal> {
+        let batch = events.len() > 1;
+        let mut results = stream::iter(events.into_iter().enumerate())
+            .map(|(index, event)| async move {
+                let delivery = Delivery { event, trace: trace.cloned() };
+                let result = match job {
+                    Some(job) => self.run(namespace, job, &delivery).await.map(|run| vec![run]),
+                    None => self.run_matching(namespace, &delivery).await,
+                };
+                result.map_err(|refusal| if batch { refusal.of_event(index + 1) } else { refusal })
+            })
+            .buffered(CONCURRENT_EVENTS)
+            .boxed();
+        let (mut started, mut gravest) = (Vec::new(), None);
+        while let Some(result) = results.next().await {
+            match result {
+                Ok(runs) => started.push(runs),
+                Err(refusal) => {
+                    let passes = refusal.passes();
+                    gravest = gravest.max(Some(refusal));
+                    if passes {
+                        break;
+                    }
+                }
+            }
+        }
+        gravest.map_or(Ok(started), Err)
+    }
+
     /// Runs the Job that the event was sent to.
-    pub(super) async fn run(&self, namespace: &str, job: &str, delivery: &Delivery) -> Result<Run, Refusal> {
+    async fn run(&self, namespace: &str, job: &str, delivery: &Delivery) -> Result<Run, Refusal> {
         let Delivery { event, trace } = delivery;
         let cause = Cause { matched: None, trace: trace.as_ref() };
         let Accepted { execution, outcome } = self.create(namespace, job, event, cause).await?;
@@ -61,11 +103,7 @@ impl Sink {
     ///
     /// Everything that can be created is, whatever becomes of the rest; then the gravest failure is the answer, so that
     /// a sender that tries again completes what is missing, and what is there is a duplicate.
-    pub(super) async fn run_matching(
-        &self,
-        namespace: &str,
-        delivery: &Delivery,
-    ) -> Result<Vec<Run>, Refusal> {
+    async fn run_matching(&self, namespace: &str, delivery: &Delivery) -> Result<Vec<Run>, Refusal> {
         let Delivery { event, trace } = delivery;
         // By Job: an event runs a Job once, however many Triggers say so. The first by name has its parameters computed.
         let mut jobs: BTreeMap<String, Vec<Arc<LiveTrigger>>> = BTreeMap::new();

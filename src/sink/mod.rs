@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /namespaces/{ns}/jobs/{job}`, with any suffix | runs that Job |
 //! | `POST /namespaces/{ns}`, `POST /` (= the default namespace) | runs the Job of every Trigger that matches |
+//! | `OPTIONS` of any of these | consents to a sender that asks first |
 //! | `GET /namespaces/{ns}/executions/{name}` | how a run is doing |
 //! | `GET /healthz`, `GET /readyz` | whether the process lives, whether it can take events |
 //!
@@ -11,6 +12,8 @@
 //! creates and for nothing else, and a sender that repeats itself gets the same answer. Senders of the Knative world
 //! drop an event on 500, 408, 409 and 3xx; whatever may pass is therefore 404, 429 or 503, with `Retry-After` where
 //! they heed it, and the rest of 4xx is for what can never succeed.
+//!
+//! A request brings one event, or a batch of them, which is a success if all of it is stored and not otherwise.
 //!
 //! Where senders have to say who they are, whoever does not is answered 401, and who may not send 403: see `access`, and
 //! `policies` for Knative's word on it.

@@ -11,6 +11,7 @@ use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::Method;
 use axum::http::StatusCode;
+use axum::http::header::ALLOW;
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::header::LOCATION;
@@ -20,7 +21,6 @@ use serde_json::json;
 
 use super::Sink;
 use super::answer::Refusal;
-use super::deliver::Delivery;
 use super::deliver::Run;
 use crate::event;
 use crate::ops::Outcome;
@@ -77,12 +77,16 @@ impl Sink {
         job: Option<&str>,
         request: Request,
     ) -> Result<Response, Refusal> {
+        if request.method() == Method::OPTIONS {
+            return self.shake_hands(namespace, request);
+        }
         let begun = Instant::now();
         let representation = wants_representation(request.headers());
         match self.take(namespace, job, request).await {
-            Ok(runs) => {
-                self.inner.metrics.accepted(&runs, begun.elapsed());
-                Ok(accepted(namespace, &runs, representation))
+            Ok(events) => {
+                let took = begun.elapsed();
+                events.iter().for_each(|runs| self.inner.metrics.accepted(runs, took));
+                Ok(accepted(namespace, &events, representation))
             }
             Err(refusal) => {
                 self.inner.metrics.rejected(&refusal);
@@ -102,7 +106,29 @@ impl Sink {
         }
     }
 
-    async fn take(&self, namespace: &str, job: Option<&str>, request: Request) -> Result<Vec<Run>, Refusal> {
+    /// Consents to whoever asks whether he may send events (Web Hooks for Event Delivery §4.2). It is no secret: events
+    /// are looked at when they come, and so are their senders.
+    fn shake_hands(&self, namespace: &str, request: Request) -> Result<Response, Refusal> {
+        let (parts, body) = request.into_parts();
+        self.read_off(&parts.headers, body);
+        self.looks_after(namespace)?;
+        let mut response = StatusCode::OK.into_response();
+        let headers = response.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static(METHODS));
+        if let Some(origin) = parts.headers.get("webhook-request-origin") {
+            headers.insert("webhook-allowed-origin", origin.clone());
+            headers.insert("webhook-allowed-rate", HeaderValue::from_static("*"));
+        }
+        Ok(response)
+    }
+
+    /// The runs of each event that the request brings.
+    async fn take(
+        &self,
+        namespace: &str,
+        job: Option<&str>,
+        request: Request,
+    ) -> Result<Vec<Vec<Run>>, Refusal> {
         let (parts, body) = request.into_parts();
         if let Err(refusal) = acceptable(&parts.method, &parts.headers) {
             self.read_off(&parts.headers, body);
@@ -121,16 +147,17 @@ impl Sink {
         };
         name_what_is_sent(&parts.headers);
         let received = self.read(&parts.headers, body).await?;
-        let event = event::http::decode(&parts.headers, &received.bytes)?;
-        name(event.id(), event.source(), event.kind());
+        let events = event::http::decode_all(&parts.headers, &received.bytes)?;
+        if let [event] = events.as_slice() {
+            name(event.id(), event.source(), event.kind());
+        }
         if let Some(sender) = &sender {
-            self.admit_event(sender, &event).await?;
+            for event in &events {
+                self.admit_event(sender, event).await?;
+            }
         }
-        let delivery = Delivery { event, trace: event::TraceContext::of_headers(&parts.headers) };
-        match job {
-            Some(job) => Ok(vec![self.run(namespace, job, &delivery).await?]),
-            None => self.run_matching(namespace, &delivery).await,
-        }
+        let trace = event::TraceContext::of_headers(&parts.headers);
+        self.deliver((namespace, job), events, trace.as_ref()).await
     }
 }
 
@@ -151,10 +178,13 @@ fn name_what_is_sent(headers: &HeaderMap) {
     }
 }
 
+/// What the paths for events take.
+const METHODS: &str = "POST, OPTIONS";
+
 /// What the head of a request says before its body is looked at.
 fn acceptable(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     if method != Method::POST {
-        return Err(Refusal::Method { allow: "POST" });
+        return Err(Refusal::Method { allow: METHODS });
     }
     match headers.get(CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
@@ -178,18 +208,20 @@ fn wants_representation(headers: &HeaderMap) -> bool {
         })
 }
 
-/// 202. Nothing is in it unless it was asked for.
-fn accepted(namespace: &str, runs: &[Run], representation: bool) -> Response {
+/// 202. Nothing is in it unless it was asked for: then one line for each Trigger that matched, or for the Job, with the
+/// number of the event in its batch, from 0.
+fn accepted(namespace: &str, events: &[Vec<Run>], representation: bool) -> Response {
+    let runs =
+        || events.iter().enumerate().flat_map(|(event, runs)| runs.iter().map(move |run| (event, run)));
     let mut response = StatusCode::ACCEPTED.into_response();
     if representation {
-        let list: Vec<_> = runs
-            .iter()
-            .map(|run| {
+        let list: Vec<_> = runs()
+            .map(|(event, run)| {
                 let outcome = match run.outcome {
                     Outcome::Created => "created",
                     Outcome::Duplicate => "duplicate",
                 };
-                json!({"trigger": run.trigger, "outcome": outcome, "execution": run.execution})
+                json!({"event": event, "trigger": run.trigger, "outcome": outcome, "execution": run.execution})
             })
             .collect();
         *response.body_mut() = Body::from(json!(list).to_string());
@@ -198,7 +230,7 @@ fn accepted(namespace: &str, runs: &[Run], representation: bool) -> Response {
             .headers_mut()
             .insert("preference-applied", HeaderValue::from_static("return=representation"));
     }
-    let mut executions: Vec<_> = runs.iter().map(|run| run.execution.as_str()).collect();
+    let mut executions: Vec<_> = runs().map(|(_, run)| run.execution.as_str()).collect();
     executions.sort_unstable();
     executions.dedup();
     if let [execution] = executions.as_slice()
@@ -239,17 +271,17 @@ mod tests {
 
     #[test]
     fn the_location_is_given_when_it_is_one() {
-        let location = |runs: &[Run]| {
-            let response = accepted("apps", runs, false);
+        let location = |events: &[Vec<Run>]| {
+            let response = accepted("apps", events, false);
             response.headers().get(LOCATION).map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(location(&[]), None);
-        assert_eq!(location(&[run("t", "a-1")]).as_deref(), Some("/namespaces/apps/executions/a-1"));
-        assert_eq!(location(&[run("t", "a-1"), run("u", "b-1")]), None);
+        assert_eq!(location(&[Vec::new()]), None);
+        let one = Some("/namespaces/apps/executions/a-1");
+        assert_eq!(location(&[vec![run("t", "a-1")]]).as_deref(), one);
+        assert_eq!(location(&[vec![run("t", "a-1"), run("u", "b-1")]]), None);
+        assert_eq!(location(&[vec![run("t", "a-1")], vec![run("t", "b-1")]]), None);
         // Two Triggers of one Job share its Execution.
-        assert_eq!(
-            location(&[run("t", "a-1"), run("u", "a-1")]).as_deref(),
-            Some("/namespaces/apps/executions/a-1")
-        );
+        assert_eq!(location(&[vec![run("t", "a-1"), run("u", "a-1")]]).as_deref(), one);
     }
 }

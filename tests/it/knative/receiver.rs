@@ -395,9 +395,42 @@ async fn row_41_what_is_missing_is_absent() {
 }
 
 #[tokio::test]
-async fn row_42_only_version_1_0_is_spoken() {
+async fn row_21_a_sender_that_asks_first_is_told_that_it_may_send() {
     let world = setup().job("resize").start().await;
-    for (version, code) in [("1.0", 202), ("0.3", 400), ("0.2", 400), ("1.1", 400), ("2.0", 400), ("", 400)] {
+    let ask = async |path: &str, headers: &[(&'static str, &'static str)]| {
+        let mut request = Request::options(path).body(Body::empty()).unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, HeaderValue::from_static(value));
+        }
+        let answer = world.send(request).await;
+        assert_eq!((answer.code(), answer.header("allow")), (200, Some("POST, OPTIONS")), "{path}");
+        assert!(answer.body.is_empty());
+        let header = |name| answer.header(name).map(str::to_owned);
+        (header("webhook-allowed-origin"), header("webhook-allowed-rate"))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    for path in ["/", "/namespaces/apps", PATH, "/namespaces/apps/jobs/resize/x?y=z"] {
+        let plain = ask(path, &[("webhook-request-origin", "eventemitter.example.com")]).await;
+        assert_eq!(plain, (some("eventemitter.example.com"), some("*")), "{path}");
+        let rated = [
+            ("webhook-request-origin", "e.example.com"),
+            ("webhook-request-rate", "120"),
+            ("webhook-request-callback", "https://e.example.com/ok"),
+        ];
+        assert_eq!(ask(path, &rated).await, (some("e.example.com"), some("*")), "{path}");
+        // Nobody asked for consent.
+        assert_eq!(ask(path, &[]).await, (None, None), "{path}");
+    }
+    assert!(world.executions().await.is_empty());
+    // Later deliveries say where they come from.
+    let sent = binary("1", &[("webhook-request-origin", b"e.example.com")], b"{}");
+    assert_eq!(world.send(sent).await.code(), 202);
+}
+
+#[tokio::test]
+async fn row_42_version_0_3_becomes_1_0_and_no_other_is_spoken() {
+    let world = setup().job("resize").start().await;
+    for (version, code) in [("1.0", 202), ("0.3", 202), ("0.2", 400), ("1.1", 400), ("2.0", 400), ("", 400)] {
         let answer = world.send(binary(version, &[("ce-specversion", version.as_bytes())], b"{}")).await;
         // An empty id would be refused for itself.
         let mut request = binary("x", &[("ce-specversion", version.as_bytes())], b"{}");
@@ -408,6 +441,15 @@ async fn row_42_only_version_1_0_is_spoken() {
         let answer = world.send(structured("application/cloudevents+json", &body)).await;
         assert_eq!(answer.code(), code, "structured {version}");
     }
+    let old = json!({
+        "specversion": "0.3", "id": "old", "source": "/s", "type": "t", "schemaurl": "http://a/b",
+        "datacontenttype": "text/plain", "datacontentencoding": "base64", "data": "eA==",
+    });
+    assert_eq!(world.send(structured("application/cloudevents+json", &old)).await.code(), 202);
+    let event = stored(&world, "old").await;
+    assert_eq!((event.dataschema(), event.data().unwrap().as_ref()), (Some("http://a/b"), &b"x"[..]));
+    assert_eq!(text(&event, "specversion").as_deref(), Some("1.0"));
+    assert_eq!(event.extensions().count(), 0);
 }
 
 #[tokio::test]

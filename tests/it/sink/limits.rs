@@ -277,6 +277,34 @@ async fn a_client_that_sends_without_end_is_told_while_it_sends() {
     sending.abort();
 }
 
+/// The head of an event with that many extensions, each with a value of that length.
+fn head_with(id: &str, extensions: usize, length: usize) -> String {
+    let value = "x".repeat(length);
+    let more: String = (0..extensions).map(|number| format!("ce-e{number}: {value}\r\n")).collect();
+    format!("{HEAD}{more}\r\n").replacen("ce-id: 1", &format!("ce-id: {id}"), 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_are_bounded_by_number_and_size() {
+    let world = setup().job("resize").start().await;
+    for (id, extensions, length, expected) in [
+        // As many as an event may have; then one more, then more than a head may have.
+        ("all", 128, 10, "202"),
+        ("more", 129, 10, "400"),
+        ("many", 300, 10, "431"),
+        ("large", 60, 1000, "202"),
+        ("larger", 70, 1000, "431"),
+        ("one", 1, 100_000, "431"),
+    ] {
+        let (mut stream, _serving) = serve(&world).await;
+        // Whoever refuses need not read to the end.
+        drop(stream.write_all(head_with(id, extensions, length).as_bytes()).await);
+        let answer = head_of_answer(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{id}: {answer}");
+    }
+    assert_eq!(world.executions().await.len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_follow_each_other_on_one_connection() {
     let world = setup().job("resize").options(limited()).start().await;

@@ -58,7 +58,7 @@ fn binary_cases() -> Vec<Case> {
         binary("ce-source", None, 400, "`source` is missing"),
         binary("ce-type", None, 400, "`type` is missing"),
         binary("ce-specversion", Some(b""), 400, "`specversion` must be `1.0`"),
-        binary("ce-specversion", Some(b"0.3"), 400, "`specversion` must be `1.0`, not `0.3`"),
+        binary("ce-specversion", Some(b"0.2"), 400, "`specversion` must be `1.0` or `0.3`, not `0.2`"),
         binary("ce-specversion", Some(b"1.1"), 400, "not `1.1`"),
         binary("ce-specversion", Some(b"1.0.2"), 400, "not `1.0.2`"),
         binary("ce-specversion", Some(b"2"), 400, "not `2`"),
@@ -115,9 +115,11 @@ fn content_type_cases() -> Vec<Case> {
         typed("application/cloudevents+protobuf", 415, "is not known"),
         typed("application/cloudevents+xml; charset=utf-8", 415, "is not known"),
         typed("application/cloudevents+json; charset=utf-16", 415, "is not known"),
-        typed("application/cloudevents-batch+json", 415, "batch"),
-        typed("Application/CloudEvents-Batch+JSON; charset=utf-8", 415, "batch"),
-        typed("application/cloudevents-batch", 415, "batch"),
+        typed("application/cloudevents-batch+json", 400, "not a batch of events in JSON"),
+        typed("Application/CloudEvents-Batch+JSON; charset=utf-8", 400, "expected a JSON array of events"),
+        typed("application/cloudevents-batch+json; charset=utf-16", 415, "is not known"),
+        typed("application/cloudevents-batch+avro", 415, "is not known"),
+        typed("application/cloudevents-batch", 415, "is not known"),
     ]
 }
 

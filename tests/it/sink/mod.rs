@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod batches;
 mod expressions;
 mod faults;
 mod limits;
