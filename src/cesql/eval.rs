@@ -94,8 +94,8 @@ impl<'a> Evaluator<'a> {
             Kind::Exists(attribute) => Value::Boolean(self.event.get(attribute).is_some()),
             Kind::Not(operand) => Value::Boolean(self.boolean_of(operand).is_some_and(|value| !value)),
             Kind::Negate(operand) => {
-                let negated = self.integer_of(operand).map(i32::checked_neg);
-                self.arithmetic(negated, node.span)
+                let value = self.integer_of(operand);
+                value.map_or(Type::Integer.zero(), |value| self.fitting(value.checked_neg(), node.span))
             }
             Kind::Like { operand, negated, pattern } => {
                 let text = self.text_of(operand);
@@ -105,18 +105,15 @@ impl<'a> Evaluator<'a> {
                 Value::Boolean(self.is_in(operand, set).is_some_and(|found| found != *negated))
             }
             Kind::Chain { first, rest } => self.chain(first, rest),
-            Kind::Call { name, function, arguments } => match function {
-                Some(function) => {
-                    let value = self.call(*function, arguments, node.span);
-                    value.unwrap_or(function.result_type().zero())
-                }
-                None => {
-                    self.fail(ErrorKind::MissingFunction, node.span, || {
-                        function::unknown(name, arguments.len())
-                    });
-                    Type::Boolean.zero()
-                }
-            },
+            Kind::Call { name: _, function: Some(function), arguments } => {
+                let value = self.call(*function, arguments, node.span);
+                value.unwrap_or(function.result_type().zero())
+            }
+            Kind::Call { name, function: None, arguments } => {
+                let message = || function::unknown(name, arguments.len());
+                self.fail(ErrorKind::MissingFunction, node.span, message);
+                Type::Boolean.zero()
+            }
         }
     }
 
@@ -207,38 +204,39 @@ impl<'a> Evaluator<'a> {
     }
 
     fn calculate(&mut self, operator: Operator, numbers: Option<(i32, i32)>, span: Span) -> Value<'a> {
-        if let (Operator::Divide | Operator::Remainder, Some((_, 0))) = (operator, numbers) {
+        let Some((left, right)) = numbers else { return Type::Integer.zero() };
+        if right == 0 && matches!(operator, Operator::Divide | Operator::Remainder) {
             self.fail(ErrorKind::Math, span, || "a division by zero".to_owned());
             return Type::Integer.zero();
         }
-        let result = numbers.map(|(left, right)| match operator {
+        let result = match operator {
             Operator::Multiply => left.checked_mul(right),
             Operator::Divide => left.checked_div(right),
             // The one case that overflows, the least integer by -1, has the remainder 0.
             Operator::Remainder => Some(left.wrapping_rem(right)),
             Operator::Subtract => left.checked_sub(right),
             _ => left.checked_add(right),
-        });
-        self.arithmetic(result, span)
+        };
+        self.fitting(result, span)
     }
 
-    /// The result of a calculation: nothing where an operand failed, nothing inside where it does not fit.
-    fn arithmetic(&mut self, result: Option<Option<i32>>, span: Span) -> Value<'a> {
-        if result == Some(None) {
+    /// The result of a calculation; none if it does not fit.
+    fn fitting(&mut self, result: Option<i32>, span: Span) -> Value<'a> {
+        if result.is_none() {
             self.fail(ErrorKind::Math, span, || {
                 "the result does not fit into an integer of 32 bits".to_owned()
             });
         }
-        result.flatten().map_or(Type::Integer.zero(), Value::Integer)
+        result.map_or(Type::Integer.zero(), Value::Integer)
     }
 
     /// A function (§3.5); none if an argument failed.
     fn call(&mut self, function: Function, arguments: &'a [Node], span: Span) -> Option<Value<'a>> {
         let value = match (function, arguments) {
-            (Function::Concat, parts) => Value::String(self.concatenate("".into(), parts, span)?),
+            (Function::Concat, parts) => Value::String(self.concatenate("", parts, span)?),
             (Function::ConcatWs, [delimiter, parts @ ..]) => {
                 let delimiter = self.text_of(delimiter)?;
-                Value::String(self.concatenate(delimiter, parts, span)?)
+                Value::String(self.concatenate(&delimiter, parts, span)?)
             }
             (Function::Length, [text]) => {
                 let length = self.text_of(text)?.chars().count();
@@ -285,19 +283,14 @@ impl<'a> Evaluator<'a> {
         Some(value)
     }
 
-    fn concatenate(
-        &mut self,
-        delimiter: Cow<'a, str>,
-        parts: &'a [Node],
-        span: Span,
-    ) -> Option<Cow<'a, str>> {
+    fn concatenate(&mut self, delimiter: &str, parts: &'a [Node], span: Span) -> Option<Cow<'a, str>> {
         let (mut whole, mut missing, mut fits) = (String::new(), false, true);
         for (index, part) in parts.iter().enumerate() {
             let Some(part) = self.text_of(part) else {
                 missing = true;
                 continue;
             };
-            let delimiter = if index == 0 { "" } else { &delimiter };
+            let delimiter = if index == 0 { "" } else { delimiter };
             fits = fits && whole.len() + delimiter.len() + part.len() <= MAX_TEXT;
             if fits {
                 whole.push_str(delimiter);

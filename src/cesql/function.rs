@@ -94,7 +94,7 @@ pub(super) fn fold(text: Cow<'_, str>, lower: bool) -> Cow<'_, str> {
 
 /// Without white space, as Unicode has it, at both ends.
 pub(super) fn trim(text: Cow<'_, str>) -> Cow<'_, str> {
-    cut(text, |text| text.trim())
+    cut(text, str::trim)
 }
 
 /// The first so many characters; all of them if there are fewer.
@@ -129,7 +129,7 @@ pub(super) fn substring(text: Cow<'_, str>, position: i32, length: usize) -> Opt
 }
 
 /// A part of a text, borrowed where the text is.
-fn cut<'a>(text: Cow<'a, str>, part: impl FnOnce(&str) -> &str) -> Cow<'a, str> {
+fn cut(text: Cow<'_, str>, part: impl FnOnce(&str) -> &str) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(part(text)),
         Cow::Owned(text) => Cow::Owned(part(&text).to_owned()),

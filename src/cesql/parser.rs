@@ -288,13 +288,11 @@ impl<'a> Parser<'a> {
 
     fn integer(&self, span: Span) -> Result<Node, Error> {
         let digits = self.text.get(span.start..span.end).unwrap_or_default();
-        match digits.parse() {
-            Ok(value) => Ok(Node { span, kind: Kind::Integer(value) }),
-            Err(_) => {
-                let message = format!("{} does not fit into an integer of 32 bits", excerpt(digits));
-                Err(Error::new(ErrorKind::Parse, span, self.text, message))
-            }
-        }
+        let value = digits.parse().map_err(|_| {
+            let message = format!("{} does not fit into an integer of 32 bits", excerpt(digits));
+            Error::new(ErrorKind::Parse, span, self.text, message)
+        })?;
+        Ok(Node { span, kind: Kind::Integer(value) })
     }
 
     /// What the next token, a string, spells. It is not taken.

@@ -830,7 +830,7 @@ fn a_pattern_made_to_be_slow_is_not() {
         "%a".repeat(1000) + "b",
         "%a_".repeat(500) + "%b",
         "a%".repeat(1000) + "b%",
-        format!("%{}b%", &long[1..]),
+        format!("%{}b%", long.strip_prefix('a').unwrap()),
         format!("%{}{long}b", "a_".repeat(1000)),
     ];
     for pattern in patterns {

@@ -85,7 +85,9 @@ impl Sink {
         match self.take(namespace, job, request).await {
             Ok(events) => {
                 let took = begun.elapsed();
-                events.iter().for_each(|runs| self.inner.metrics.accepted(runs, took));
+                for runs in &events {
+                    self.inner.metrics.accepted(runs, took);
+                }
                 Ok(accepted(namespace, &events, representation))
             }
             Err(refusal) => {
@@ -208,8 +210,8 @@ fn wants_representation(headers: &HeaderMap) -> bool {
         })
 }
 
-/// 202. Nothing is in it unless it was asked for: then one line for each Trigger that matched, or for the Job, with the
-/// number of the event in its batch, from 0.
+/// The answer 202. Nothing is in it unless it was asked for: then one line for each Trigger that matched, or for the Job,
+/// with the number of the event in its batch, from 0.
 fn accepted(namespace: &str, events: &[Vec<Run>], representation: bool) -> Response {
     let runs =
         || events.iter().enumerate().flat_map(|(event, runs)| runs.iter().map(move |run| (event, run)));

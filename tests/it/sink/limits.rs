@@ -280,7 +280,8 @@ async fn a_client_that_sends_without_end_is_told_while_it_sends() {
 /// The head of an event with that many extensions, each with a value of that length.
 fn head_with(id: &str, extensions: usize, length: usize) -> String {
     let value = "x".repeat(length);
-    let more: String = (0..extensions).map(|number| format!("ce-e{number}: {value}\r\n")).collect();
+    let more: Vec<_> = (0..extensions).map(|number| format!("ce-e{number}: {value}\r\n")).collect();
+    let more = more.concat();
     format!("{HEAD}{more}\r\n").replacen("ce-id: 1", &format!("ce-id: {id}"), 1)
 }
 
