@@ -69,6 +69,7 @@ impl Refusal {
             Refusal::NotFound(detail) => Refusal::NotFound(told(detail)),
             Refusal::Overloaded(detail) => Refusal::Overloaded(told(detail)),
             Refusal::Unavailable(detail) => Refusal::Unavailable(told(detail)),
+            Refusal::DataTooLarge(detail) => Refusal::DataTooLarge(told(detail)),
             Refusal::TooLarge { .. } | Refusal::Method { .. } => self,
         }
     }
