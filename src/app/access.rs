@@ -1,11 +1,18 @@
 //! What stands before a port: who is let in, and the certificate that it shows.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse;
+use axum::{Json, Router};
 use kube::Client;
+use serde_json::json;
 
 use super::Error;
-use crate::auth::{Gate, Reviews, TokenFile};
+use crate::auth::{self, Gate, Reviews, TokenFile};
 use crate::listen::Tls;
 
 /// Who is let in.
@@ -36,6 +43,38 @@ impl Access {
             Access::Reviews(audiences) => Ok(Gate::reviews(Reviews::new(client.clone()), audiences)),
         }
     }
+}
+
+/// The API server of local mode, which asks nobody who he is, closed to web pages. At a loopback address it goes by no
+/// other name: whoever has it elsewhere has said so in words, and reaches it by whatever name he likes.
+pub(super) fn kubernetes_without_pages(router: Router, address: SocketAddr) -> Router {
+    let is_loopback = address.ip().is_loopback();
+    router.layer(middleware::from_fn(move |request: Request, next: Next| async move {
+        let page = if is_loopback {
+            auth::of_page_or_rebound(request.uri(), request.headers())
+        } else {
+            auth::of_page(request.headers())
+        };
+        let Some(page) = page else { return next.run(request).await };
+        let status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": page.to_string(), "reason": "Forbidden", "code": StatusCode::FORBIDDEN.as_u16(),
+        });
+        (StatusCode::FORBIDDEN, Json(status)).into_response()
+    }))
+}
+
+/// The event sink of one machine, closed to web pages. A simple request is no event: binary mode takes `ce-` headers, and
+/// structured mode a content type, which a page may only send after a preflight that nobody answers. But a page whose name
+/// leads to a loopback address (DNS rebinding) needs no preflight; its posts still carry `Origin`. The host is free,
+/// because events may come through a tunnel. A cluster's sink is not closed: no page of a browser shares its network.
+pub(super) fn events_without_pages(router: Router) -> Router {
+    router.layer(middleware::from_fn(|request: Request, next: Next| async move {
+        match auth::of_page(request.headers()) {
+            Some(page) => (StatusCode::FORBIDDEN, page.to_string()).into_response(),
+            None => next.run(request).await,
+        }
+    }))
 }
 
 pub(super) async fn tls(files: Option<TlsFiles>) -> Result<Option<Tls>, Error> {

@@ -117,7 +117,8 @@ impl Dev {
 
         let dev = (client.clone(), api.address(), sink.address(), cloud_run.address());
         let until = stages[API].token();
-        stages[API].spawn_endless(api.serve(local.router(), until, DRAIN));
+        let router = access::kubernetes_without_pages(local.router(), api.address());
+        stages[API].spawn_endless(api.serve(router, until, DRAIN));
         let until = stages[LOCAL].token();
         stages[LOCAL].spawn(local.run(until));
         let runs = CloudRun::new(client.clone(), gate);
@@ -129,7 +130,7 @@ impl Dev {
         stages[CLOUD_RUN].spawn_endless(async move { runs.run(until).await });
         let until = stages[SINK].token();
         stages[SINK].spawn_endless(async move {
-            sink.serve(receiver.router(), until, DRAIN).await;
+            sink.serve(access::events_without_pages(receiver.router()), until, DRAIN).await;
             receiver.finish().await;
         });
         let (client, api, sink, cloud_run) = dev;

@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `right` | what may be done to what, as Kubernetes says it |
 //! | `review` | the questions to the API server, with limits |
+//! | `page` | requests of web pages, which are refused where nobody is asked |
 //! | `cache` | answers that are still fresh, and no more than fit |
 //! | `token_file` | one token that may do everything |
 //!
 //! Everything fails closed: where it cannot be found out, the answer is [`Error::Unavailable`], never yes.
 
 mod cache;
+mod page;
 mod review;
 mod right;
 #[cfg(test)]
@@ -27,6 +29,9 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+pub use page::Page;
+pub use page::of_page;
+pub use page::of_page_or_rebound;
 pub use review::Reviews;
 pub use right::Right;
 pub use right::Verb;

@@ -28,7 +28,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{Extensions, HeaderValue, StatusCode};
+use http::{Extensions, HeaderValue, Method, StatusCode};
 use tonic::{Code, Status};
 
 use super::CloudRun;
@@ -225,6 +225,11 @@ pub(super) async fn authenticate(State(api): State<CloudRun>, mut request: Reque
     if request.uri().path().starts_with(HEALTH) {
         return next.run(request).await;
     }
+    if api.gate.is_open()
+        && let Some(fault) = of_page(&request)
+    {
+        return refusal(&request, fault);
+    }
     match api.gate.admit(request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
@@ -232,6 +237,28 @@ pub(super) async fn authenticate(State(api): State<CloudRun>, mut request: Reque
         }
         Err(error) => refusal(&request, error.into()),
     }
+}
+
+/// Where nobody is asked who he is, a web page must not get in. The host says nothing here: `gcloud` asks its proxy for any.
+/// So besides what browsers say of pages, a request that brings something is of a type that a page cannot send without
+/// asking first (Fetch standard, "CORS-safelisted request-header"). Google's clients say `application/json` in all of them.
+fn of_page(request: &Request) -> Option<Fault> {
+    if let Some(page) = auth::of_page(request.headers()) {
+        return Some(Fault::new(Code::PermissionDenied, page.to_string()));
+    }
+    if matches!(*request.method(), Method::GET | Method::HEAD) || is_grpc(request) {
+        return None;
+    }
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let media_type = kind.split(';').next().unwrap_or_default().trim();
+    // A page asks first before it deletes.
+    let is_fit = media_type.eq_ignore_ascii_case("application/json") || request.method() == Method::DELETE;
+    (!is_fit).then(|| {
+        let method = request.method();
+        let words =
+            format!("nobody is asked here who he is, so a {method} has the content type application/json");
+        Fault::new(Code::PermissionDenied, words)
+    })
 }
 
 /// Answers what is asked for where there is nothing.

@@ -27,6 +27,8 @@ async fn ask_as(
 ) -> (StatusCode, Value) {
     let body = body.map(Value::to_string).unwrap_or_default();
     let request = Request::builder().method(method).uri(format!("{HOST}{path}")).header("user-agent", agent);
+    // As Google's clients do, with a body and without.
+    let request = request.header("content-type", "application/json");
     let answer = api.server.router().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
     let status = answer.status();
     let text = answer.into_body().collect().await.unwrap().to_bytes();
@@ -235,6 +237,7 @@ async fn what_is_no_json_is_refused_as_such_everywhere() {
         (Method::POST, format!("{place}/operations/run.taken.taken-abcde.uid.1:wait")),
     ] {
         let request = Request::builder().method(method).uri(format!("{HOST}{path}"));
+        let request = request.header("content-type", "application/json");
         let answer = api.server.router().oneshot(request.body(Body::from("{")).unwrap()).await.unwrap();
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         let answer: Value = serde_json::from_slice(&text).unwrap();
@@ -257,4 +260,40 @@ async fn a_service_that_is_not_there_is_unimplemented_to_grpc() {
     let unimplemented = (tonic::Code::Unimplemented as i32).to_string();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["grpc-status"], unimplemented.as_str());
+}
+
+/// Nobody is asked who he is, so a page of a browser on this machine must not get in.
+#[tokio::test]
+async fn a_web_page_runs_nothing() {
+    let api = Api::without_controllers().await;
+    create(&api, "page", "true").await;
+    let run = format!("{}/jobs/page:run", base(&api));
+    let json = ("content-type", "application/json");
+    for headers in [
+        // What a page can send without asking first.
+        &[][..],
+        &[("content-type", "text/plain")],
+        &[("content-type", "application/x-www-form-urlencoded")],
+        &[json, ("origin", "https://evil.example")],
+        &[json, ("origin", "null")],
+        &[json, ("sec-fetch-site", "cross-site")],
+    ] {
+        for body in ["", "{}"] {
+            let mut request = Request::post(format!("{HOST}{run}"));
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let answer = api.server.router().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{headers:?}");
+            let text = answer.into_body().collect().await.unwrap().to_bytes();
+            let answer: Value = serde_json::from_slice(&text).unwrap();
+            assert_eq!(answer["error"]["status"], "PERMISSION_DENIED", "{answer}");
+            assert!(
+                answer["error"]["message"].as_str().unwrap().contains("nobody is asked here"),
+                "{answer}"
+            );
+        }
+    }
+    let (status, listed) = ask(&api, Method::GET, &format!("{}/executions", base(&api)), None).await;
+    assert_eq!((status, listed["items"].as_array().map_or(0, Vec::len)), (StatusCode::OK, 0), "{listed}");
 }
