@@ -118,7 +118,8 @@ impl<'a> Applier<'a> {
         };
         let name = object.name_any();
         let before = api.get_metadata_opt(&name).await.map_err(|error| self.refused(manifest, error))?;
-        let parameters = PatchParams { force: self.force, ..PatchParams::apply(MANAGER) };
+        // What the server would leave out is a mistake of the writer's.
+        let parameters = PatchParams { force: self.force, ..PatchParams::apply(MANAGER).validation_strict() };
         let patched = api.patch(&name, &parameters, &Patch::Apply(&manifest.object)).await;
         let after = patched.map_err(|error| self.refused(manifest, error))?;
         let outcome = match before {

@@ -176,6 +176,11 @@ async fn kubectl_is_told_what_is_wrong() {
     std::fs::write(kubectl.home().join("unknown.yaml"), unknown).unwrap();
     let (_, complaint, success) = kubectl.try_run("apply -f unknown.yaml").await;
     assert!(!success && complaint.contains("unknown field \"spec.template.spec.taskCuont\""), "{complaint}");
+    let (_, complaint, success) = kubectl.try_run("apply --server-side -f unknown.yaml").await;
+    assert!(!success && complaint.contains("taskCuont: field not declared in schema"), "{complaint}");
+    let (_, complaint, success) = kubectl.try_run("create configmap made --from-literal=a=b").await;
+    assert!(!success && complaint.contains("`kubectl create -f`"), "{complaint}");
+    kubectl.run("create -f manifest.yaml").await;
 }
 
 #[tokio::test]

@@ -64,6 +64,7 @@ pub(super) fn object(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Refusal
     let value = match media_type(headers) {
         "" | "application/json" | "text/json" => json(bytes)?,
         "application/yaml" | "text/yaml" => yaml(bytes)?,
+        "application/vnd.kubernetes.protobuf" => return Err(Refusal::Protobuf),
         _ => return Err(Refusal::UnsupportedMediaType("application/json, application/yaml")),
     };
     if value.is_object() {
@@ -119,8 +120,9 @@ mod tests {
         );
         assert!(matches!(
             object(&headers("application/vnd.kubernetes.protobuf"), b"k8s\0"),
-            Err(Refusal::UnsupportedMediaType(_))
+            Err(Refusal::Protobuf)
         ));
+        assert!(matches!(object(&headers("text/plain"), b"{}"), Err(Refusal::UnsupportedMediaType(_))));
         assert!(matches!(object(&HeaderMap::new(), b"[1]"), Err(Refusal::BadRequest(_))));
         assert!(matches!(object(&HeaderMap::new(), b"{"), Err(Refusal::BadRequest(_))));
     }

@@ -76,6 +76,9 @@ pub(super) enum Refusal {
     Unpatchable,
     #[error("{0}")]
     BadRequest(String),
+    /// What is applied does not fit the schema. The API server knows no reason for it and blames itself.
+    #[error("{0}")]
+    Untyped(String),
     #[error("{} is forbidden: {why}", subject.resource())]
     Forbidden { subject: Subject, why: String, cause: Option<Value> },
     /// A revision that is no longer known, in a list or a watch.
@@ -90,6 +93,12 @@ pub(super) enum Refusal {
     NotAcceptable,
     #[error("the body of the request was in an unknown format - accepted media types include: {0}")]
     UnsupportedMediaType(&'static str),
+    /// What `kubectl create` makes itself, without a file.
+    #[error(
+        "the body of the request was in an unknown format - local mode does not read protobuf, in which kubectl sends what \
+         it makes itself: write a manifest and use `kubectl apply -f` or `kubectl create -f`"
+    )]
+    Protobuf,
     #[error("Request entity too large: limit is {0}")]
     TooLarge(usize),
     /// Whatever the store could not do. Nothing was acknowledged.
@@ -135,16 +144,19 @@ impl Refusal {
             }
             Self::Invalid { .. } | Self::Unpatchable => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
+            Self::Untyped(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
             Self::Expired(_) => (StatusCode::GONE, "Expired"),
             Self::Ahead { .. } => (StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
-            Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
+            Self::UnsupportedMediaType(_) | Self::Protobuf => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType")
+            }
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             Self::Store(error) => match error {
-                store::Error::Storage(_) | store::Error::KeyTooLong(_) => {
+                store::Error::Storage(_) | store::Error::InUse | store::Error::KeyTooLong(_) => {
                     (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
                 }
                 store::Error::Gone { .. } => (StatusCode::GONE, "Expired"),
@@ -197,10 +209,12 @@ impl Refusal {
             // A patch that does not fit is nobody's field.
             Self::NoSuchResource | Self::Unpatchable => Some(json!({})),
             Self::BadRequest(_)
+            | Self::Untyped(_)
             | Self::Expired(_)
             | Self::MethodNotAllowed
             | Self::NotAcceptable
             | Self::UnsupportedMediaType(_)
+            | Self::Protobuf
             | Self::TooLarge(_)
             | Self::TooMany(_)
             | Self::Store(_)
@@ -231,7 +245,8 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (code, _) = self.class();
-        if code.is_server_error() {
+        // A configuration that does not fit is its writer's mistake, and of storage that fails its writer tells, once.
+        if code.is_server_error() && !matches!(self, Self::Untyped(_) | Self::Store(_)) {
             tracing::error!(error = &self as &dyn std::error::Error, "a request failed");
         }
         let mut response = (code, self.status().to_string()).into_response();

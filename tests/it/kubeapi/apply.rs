@@ -213,3 +213,38 @@ async fn managed_fields_can_be_stripped_by_an_empty_list_or_entry() {
         assert!(reset.managed_fields().is_empty());
     }
 }
+
+#[tokio::test]
+async fn what_a_kind_does_not_have_cannot_be_applied() {
+    let place = place().await;
+    let trigger = json!({
+        "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Trigger", "metadata": {"name": "t"},
+        "spec": {"job": {"name": "j"}, "suspendd": true},
+    });
+    let api: Api<Trigger> = place.api();
+    let one = PatchParams::apply("one");
+    for parameters in [one.clone(), one.clone().validation_ignore(), one.clone().validation_strict()] {
+        let status = refused(api.patch("t", &parameters, &Patch::Apply(&trigger)).await);
+        assert_eq!((status.code, status.reason.as_str()), (500, ""));
+        let wanted = format!(
+            "failed to create typed patch object ({}/t; run.kakehi.dev/v1alpha1, Kind=Trigger): \
+             .spec.suspendd: field not declared in schema",
+            place.namespace
+        );
+        assert_eq!(status.message, wanted);
+    }
+    assert!(api.get_opt("t").await.unwrap().is_none());
+
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "lable": {}},
+        "spec": {"containers": [{"name": "c", "image": "i", "imaeg": "i"}]},
+    });
+    let status = refused(place.api::<Pod>().patch("p", &one, &Patch::Apply(&pod)).await);
+    let start =
+        format!("failed to create typed patch object ({}/p; /v1, Kind=Pod): errors:\n", place.namespace);
+    assert!(status.message.starts_with(&start), "{}", status.message);
+    for path in [".metadata.lable", ".spec.containers[name=\"c\"].imaeg"] {
+        let complaint = format!("  {path}: field not declared in schema");
+        assert!(status.message.contains(&complaint), "{}", status.message);
+    }
+}

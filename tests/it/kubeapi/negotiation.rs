@@ -63,6 +63,17 @@ async fn a_type_that_nobody_reads_is_a_415() {
 }
 
 #[tokio::test]
+async fn protobuf_is_refused_with_what_to_do_instead() {
+    if differs("kubeapi::negotiation::protobuf_is_refused_with_what_to_do_instead") {
+        return;
+    }
+    let place = place().await;
+    let status = refused(post(&place, "", "application/vnd.kubernetes.protobuf", b"k8s\0".to_vec()).await);
+    assert_eq!((status.code, status.reason.as_str()), (415, "UnsupportedMediaType"));
+    assert!(status.message.contains("use `kubectl apply -f` or `kubectl create -f`"), "{}", status.message);
+}
+
+#[tokio::test]
 async fn an_object_must_be_what_the_path_says() {
     let place = place().await;
     for body in [

@@ -17,6 +17,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "Kubernetes reads YAML 1.1, where `no` and `y` are booleans, and refuses them as text; ours reads 1.2, as people mean it",
     ),
     (
+        "kubeapi::negotiation::protobuf_is_refused_with_what_to_do_instead",
+        "a real API server reads protobuf, in which `kubectl create configmap` and its like send; ours reads JSON and YAML",
+    ),
+    (
         "kubeapi::watches::a_watcher_that_is_told_410_lists_again",
         "a real API server forgets nothing on demand; what it says of a forgotten revision is the test before",
     ),

@@ -111,7 +111,8 @@ pub(super) fn paths(set: &Fields) -> Vec<String> {
     found
 }
 
-fn shown(element: &str) -> String {
+/// A path element as people read it.
+pub(super) fn shown(element: &str) -> String {
     match element.split_at_checked(2) {
         Some(("f:", name)) => format!(".{name}"),
         Some(("v:", value)) => format!("[={value}]"),

@@ -5,6 +5,7 @@
 //! conflict. Every other write is tracked as an Update of its manager.
 
 mod compare;
+mod declared;
 mod element;
 mod fields;
 mod managers;
@@ -46,6 +47,9 @@ pub(super) enum ApplyError {
     /// The configuration itself is wrong: 400.
     #[error("{0}")]
     Invalid(String),
+    /// The configuration does not fit the kind's schema: 500, as an API server has it.
+    #[error("{0}")]
+    Untyped(String),
 }
 
 /// A field that somebody else owns with another value.
@@ -109,8 +113,7 @@ pub(super) fn apply(
     let config = writable(applied, manager.subresource, schema);
     let nothing = json!({"metadata": {}});
     let base = live.unwrap_or(&nothing);
-    let mut merged = merge::merge(base, &config, root)
-        .map_err(|error| ApplyError::Invalid(format!("failed to create typed patch object: {error}")))?;
+    let mut merged = merge::merge(base, &config, root).map_err(|error| untyped(applied, manager, &error))?;
     let mut others = managers::read(base).unwrap_or_default();
     if live.is_some() && others.is_empty() {
         let first = Manager { name: BEFORE_FIRST_APPLY, operation: Operation::Update, ..*manager };
@@ -148,6 +151,30 @@ pub(super) fn apply(
     others.push(Entry::of(manager, own));
     managers::write(&mut merged, others);
     Ok(merged)
+}
+
+/// Whether the kind has all the fields of a configuration. Server-side apply refuses one that it has not, whatever
+/// `fieldValidation` says: nobody could own it.
+pub(super) fn declared(applied: &Value, manager: &Manager<'_>, schema: &Schema) -> Result<(), ApplyError> {
+    let undeclared = declared::undeclared(applied, schema.root());
+    let complaints: Vec<String> =
+        undeclared.iter().map(|path| format!("{path}: field not declared in schema")).collect();
+    match complaints.as_slice() {
+        [] => Ok(()),
+        [one] => Err(untyped(applied, manager, one)),
+        many => Err(untyped(applied, manager, &format!("errors:\n  {}", many.join("\n  ")))),
+    }
+}
+
+/// The API server's sentence (apimachinery, `pkg/util/managedfields/internal/structuredmerge.go`).
+fn untyped(applied: &Value, manager: &Manager<'_>, why: &str) -> ApplyError {
+    let text = |pointer: &str| applied.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (namespace, name, kind) = (text("/metadata/namespace"), text("/metadata/name"), text("/kind"));
+    let group = if manager.api_version.contains('/') { "" } else { "/" };
+    let version = manager.api_version;
+    ApplyError::Untyped(format!(
+        "failed to create typed patch object ({namespace}/{name}; {group}{version}, Kind={kind}): {why}"
+    ))
 }
 
 /// Brings `managedFields` of `new` up to date after a create, replace or patch. `new` is as it will be stored: its

@@ -105,6 +105,8 @@ async fn apply(call: &mut Call, name: &str, bytes: &Bytes) -> Result<(Written, b
         return Err(Refusal::BadRequest("metadata.managedFields must be nil".to_owned()));
     }
     metadata::set(&mut wanted, "managedFields", None);
+    let now = metadata::time(jiff::Timestamp::now());
+    as_manager(call, &now, |manager| apply::declared(&wanted, manager, &call.kind.schema))?;
     call.prune(&mut wanted)?;
     for _ in 0..TRIES {
         let Some(row) = call.server.store.get(&call.key(name))? else {
@@ -144,17 +146,26 @@ async fn applied(
 
 fn merged(call: &Call, live: Option<&Value>, wanted: &Value, force: bool) -> Result<Value, Refusal> {
     let now = metadata::time(jiff::Timestamp::now());
-    let api_version = call.kind.api_version();
-    let manager = call.manager();
+    as_manager(call, &now, |manager| apply::apply(live, wanted, manager, force, &call.kind.schema))
+}
+
+/// Does something as the one who applies.
+fn as_manager<T>(
+    call: &Call,
+    now: &str,
+    act: impl FnOnce(&Manager<'_>) -> Result<T, ApplyError>,
+) -> Result<T, Refusal> {
+    let (name, api_version) = (call.manager(), call.kind.api_version());
     let manager = Manager {
-        name: &manager,
+        name: &name,
         operation: Operation::Apply,
         api_version: &api_version,
         subresource: call.subresource.as_deref(),
-        now: &now,
+        now,
     };
-    apply::apply(live, wanted, &manager, force, &call.kind.schema).map_err(|error| match error {
+    act(&manager).map_err(|error| match error {
         ApplyError::Conflict(conflicts) => Refusal::ApplyConflict(conflicts),
         ApplyError::Invalid(why) => Refusal::BadRequest(why),
+        ApplyError::Untyped(why) => Refusal::Untyped(why),
     })
 }

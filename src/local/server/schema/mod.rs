@@ -33,6 +33,7 @@ use self::metadata::NameRule;
 use self::path::Path;
 
 pub(super) use self::error::FieldError;
+pub(super) use self::node::Additional;
 pub(super) use self::node::List;
 pub(super) use self::node::Merge;
 pub(super) use self::node::Node;
