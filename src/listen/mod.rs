@@ -1,5 +1,6 @@
 //! HTTP servers with limits and a graceful end, with TLS or without. What they answer is the router's business.
 
+mod places;
 mod tls;
 
 use std::convert::Infallible;
@@ -15,16 +16,18 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use places::{Answer, Place, Places};
 pub use tls::{Tls, TlsError};
 
-/// Time a client has to say its first byte. One that says nothing holds a connection for nothing.
-const FIRST_BYTE: Duration = Duration::from_secs(10);
-/// Time an HTTP/1 connection may be idle, and a request head may take: hyper has one timer for both. Go's clients keep idle
+/// Time a client has for the handshake of TLS and for the whole head of its first request. One that asks nothing holds a
+/// connection for nothing.
+const FIRST_HEAD: Duration = Duration::from_secs(10);
+/// Time an HTTP/1 connection may be idle, and a later request head may take: hyper has one timer for both. Go's clients keep idle
 /// connections for 90 s; the one who closes first should be the client, because a connection that is closed here may meet
 /// the next event on its way.
 const IDLE: Duration = Duration::from_secs(120);
@@ -37,7 +40,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Headers of an HTTP/1 request: those of an event with as many extensions as it may have, and what every hop adds. More are
 /// answered 431.
 const MAX_HEADERS: usize = 256;
-/// Connections at a time; further ones wait in the system's queue. Senders share connections, so this is far more than a
+/// Connections at a time; for further ones those that are idle go. Senders share connections, so this is far more than a
 /// cluster has; it bounds the memory of heads to 256 MiB and keeps most file descriptors for everything else.
 const MAX_CONNECTIONS: usize = 4096;
 /// Pause after a failed accept (out of file descriptors, for one): the loop must not spin.
@@ -101,20 +104,15 @@ impl Listener {
         shutdown: CancellationToken,
         drain: Duration,
     ) {
-        let room = Arc::new(Semaphore::new(limits.connections));
+        let places = Places::new(limits.connections);
         let graceful = GracefulShutdown::new();
         let connections = tokio_util::task::TaskTracker::new();
         let abort = CancellationToken::new();
         let acceptor = self.tls.as_ref().map(Tls::acceptor);
         loop {
-            // Room first: what is not accepted yet costs nothing here.
-            let next = async {
-                let permit = Arc::clone(&room).acquire_owned().await.expect("nobody closes the semaphore");
-                (permit, self.inner.accept().await)
-            };
-            let (permit, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
-                next = next => next,
+                accepted = self.inner.accept() => accepted,
             };
             let stream = match accepted {
                 Ok((stream, _)) => stream,
@@ -124,12 +122,16 @@ impl Listener {
                     continue;
                 }
             };
-            let ends = Ends { shutdown: shutdown.clone(), watcher: graceful.watcher(), abort: abort.clone() };
-            let served = accepted_by(acceptor.clone(), stream, router.clone(), limits, ends);
-            connections.spawn(async move {
-                served.await;
-                drop(permit);
-            });
+            // Only now is it known that somebody needs room. While nobody can go, this one waits, and the rest in the
+            // system's queue.
+            let place = tokio::select! {
+                () = shutdown.cancelled() => break,
+                place = places.take() => Arc::new(place),
+            };
+            let (shutdown, watcher, abort) = (shutdown.clone(), graceful.watcher(), abort.clone());
+            let deadline = Instant::now() + limits.first_head;
+            let ends = Ends { shutdown, watcher, abort, place, deadline };
+            connections.spawn(accepted_by(acceptor.clone(), stream, router.clone(), limits, ends));
         }
         drop(self.inner);
         connections.close();
@@ -146,19 +148,22 @@ struct Ends {
     shutdown: CancellationToken,
     watcher: Watcher,
     abort: CancellationToken,
+    place: Arc<Place>,
+    /// By when its first request must be there.
+    deadline: Instant,
 }
 
 /// What clients may take up.
 #[derive(Clone, Copy)]
 struct Limits {
     connections: usize,
-    first_byte: Duration,
+    first_head: Duration,
     idle: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: MAX_CONNECTIONS, first_byte: FIRST_BYTE, idle: IDLE }
+        Self { connections: MAX_CONNECTIONS, first_head: FIRST_HEAD, idle: IDLE }
     }
 }
 
@@ -179,7 +184,7 @@ async fn accepted_by(
                 let seen = stream.peek(&mut [0]).await?;
                 Ok((seen > 0).then_some(stream))
             };
-            if let Some(stream) = begun(begin, limits, &ends).await {
+            if let Some(stream) = begun(begin, &ends).await {
                 connection(stream, router, limits, ends).await;
             }
         }
@@ -189,7 +194,7 @@ async fn accepted_by(
                 let is_over = stream.fill_buf().await?.is_empty();
                 Ok((!is_over).then_some(stream))
             };
-            if let Some(stream) = begun(begin, limits, &ends).await {
+            if let Some(stream) = begun(begin, &ends).await {
                 connection(stream, router, limits, ends).await;
             }
         }
@@ -198,14 +203,10 @@ async fn accepted_by(
 
 /// A stream on which a client has said something. What is spoken shows in the first bytes, and hyper waits for them for
 /// ever.
-async fn begun<S>(
-    begin: impl Future<Output = io::Result<Option<S>>>,
-    limits: Limits,
-    ends: &Ends,
-) -> Option<S> {
+async fn begun<S>(begin: impl Future<Output = io::Result<Option<S>>>, ends: &Ends) -> Option<S> {
     tokio::select! {
         biased;
-        said = tokio::time::timeout(limits.first_byte, begin) => match said {
+        said = tokio::time::timeout_at(ends.deadline, begin) => match said {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection did not begin");
@@ -213,6 +214,7 @@ async fn begun<S>(
             }
             Err(_) => None,
         },
+        () = ends.place.closed() => None,
         () = ends.shutdown.cancelled() => None,
     }
 }
@@ -223,10 +225,14 @@ async fn connection(
     limits: Limits,
     ends: Ends,
 ) {
-    let Ends { shutdown: _, watcher, abort } = ends;
+    let Ends { shutdown: _, watcher, abort, place, deadline } = ends;
+    let asking = Arc::clone(&place);
     let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+        let (router, busy) = (router.clone(), asking.busy());
+        async move {
+            let answer = router.oneshot(request).await.unwrap_or_else(|never| match never {});
+            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, busy)))
+        }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -245,6 +251,8 @@ async fn connection(
     tokio::select! {
         // A connection that breaks is the client's affair; the requests on it were answered or not.
         ended = served => if let Err(error) = ended { tracing::debug!(error, "connection ended") },
+        () = place.unasked(deadline) => tracing::debug!("nothing was asked in time"),
+        () = place.closed() => {}
         () = abort.cancelled() => {}
     }
 }
@@ -253,6 +261,7 @@ async fn connection(
 mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Semaphore;
 
     use super::*;
 
@@ -276,46 +285,93 @@ mod tests {
         Some(String::from_utf8(head).unwrap())
     }
 
-    #[tokio::test]
-    async fn a_connection_too_many_waits_until_another_ends() {
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let (address, shutdown) = (listener.address(), CancellationToken::new());
-        let router = Router::new().route("/", get(async || "ok"));
-        let until = shutdown.clone();
-        let serving =
-            tokio::spawn(async move { listener.serve_within(with_room(2), router, until, SHORT).await });
-        let mut open = [ask(address).await, ask(address).await];
-        for stream in &mut open {
-            assert_eq!(answer(stream, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
+    /// What a listener serves, until it is asked to end.
+    struct Served {
+        address: SocketAddr,
+        shutdown: CancellationToken,
+        serving: tokio::task::JoinHandle<()>,
+    }
+
+    impl Served {
+        async fn start(limits: Limits, router: Router) -> Self {
+            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let (address, shutdown) = (listener.address(), CancellationToken::new());
+            let until = shutdown.clone();
+            let serving =
+                tokio::spawn(async move { listener.serve_within(limits, router, until, SHORT).await });
+            Self { address, shutdown, serving }
         }
-        let mut late = ask(address).await;
-        assert_eq!(answer(&mut late, SHORT).await, None, "there is no room yet");
-        drop(open);
-        assert_eq!(answer(&mut late, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
-        shutdown.cancel();
-        tokio::time::timeout(DEADLINE, serving).await.expect("the end of serving").unwrap();
+
+        async fn end(self) {
+            self.shutdown.cancel();
+            tokio::time::timeout(DEADLINE, self.serving).await.expect("the end of serving").unwrap();
+        }
+    }
+
+    fn ok() -> Router {
+        Router::new().route("/", get(async || "ok"))
+    }
+
+    /// Waits until the other side has closed.
+    async fn closed(stream: &mut TcpStream) {
+        let mut rest = Vec::new();
+        drop(tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.expect("it is closed"));
     }
 
     #[tokio::test]
-    async fn who_says_nothing_does_not_keep_the_place_of_another() {
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let (address, shutdown) = (listener.address(), CancellationToken::new());
-        let router = Router::new().route("/", get(async || "ok"));
-        let limits = Limits { connections: 1, first_byte: SHORT, idle: SHORT };
-        let until = shutdown.clone();
-        let serving = tokio::spawn(async move { listener.serve_within(limits, router, until, SHORT).await });
-        let mut silent = TcpStream::connect(address).await.unwrap();
-        let read = tokio::time::timeout(DEADLINE, silent.read(&mut [0])).await;
-        assert_eq!(read.expect("it is closed").unwrap(), 0);
-        // A head that never ends, too.
-        let mut halting = TcpStream::connect(address).await.unwrap();
-        halting.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
-        let mut rest = Vec::new();
-        drop(tokio::time::timeout(DEADLINE, halting.read_to_end(&mut rest)).await.expect("it is closed"));
-        let mut late = ask(address).await;
+    async fn a_connection_too_many_waits_until_an_answer_was_given() {
+        let go = Arc::new(Semaphore::new(0));
+        let wait = go.clone();
+        let held = async move || {
+            drop(wait.acquire().await.unwrap());
+            "ok"
+        };
+        let served = Served::start(with_room(1), Router::new().route("/", get(held))).await;
+        let mut first = ask(served.address).await;
+        let mut late = ask(served.address).await;
+        assert_eq!(answer(&mut late, SHORT).await, None, "there is no room yet");
+        go.add_permits(1);
+        assert_eq!(answer(&mut first, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
         assert_eq!(answer(&mut late, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
-        shutdown.cancel();
-        tokio::time::timeout(DEADLINE, serving).await.expect("the end of serving").unwrap();
+        served.end().await;
+    }
+
+    #[tokio::test]
+    async fn at_the_limit_the_connection_that_is_idle_longest_gives_way() {
+        let served = Served::start(with_room(2), ok()).await;
+        // One has begun a head and does not go on; the other has asked and keeps its connection.
+        let mut halting = TcpStream::connect(served.address).await.unwrap();
+        halting.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
+        let mut kept = ask(served.address).await;
+        assert_eq!(answer(&mut kept, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
+        let mut late = ask(served.address).await;
+        assert_eq!(answer(&mut late, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
+        closed(&mut halting).await;
+        let mut later = ask(served.address).await;
+        assert_eq!(answer(&mut later, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
+        closed(&mut kept).await;
+        served.end().await;
+    }
+
+    #[tokio::test]
+    async fn who_asks_nothing_does_not_keep_the_place_of_another() {
+        // The time between requests is long; that until the first one is not.
+        let limits = Limits { connections: 3, first_head: SHORT, idle: 10 * DEADLINE };
+        let served = Served::start(limits, ok()).await;
+        let mut kept = ask(served.address).await;
+        assert_eq!(answer(&mut kept, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
+        let mut silent = TcpStream::connect(served.address).await.unwrap();
+        closed(&mut silent).await;
+        // A head that never ends, too.
+        let mut halting = TcpStream::connect(served.address).await.unwrap();
+        halting.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
+        closed(&mut halting).await;
+        // Who has asked before may ask again, later than that.
+        kept.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut rest = String::new();
+        tokio::time::timeout(DEADLINE, kept.read_to_string(&mut rest)).await.unwrap().unwrap();
+        assert!(rest.contains("HTTP/1.1 200"), "{rest}");
+        served.end().await;
     }
 
     /// A request that is under way when nothing more is accepted has the time to drain, and is answered.
@@ -350,15 +406,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_listener_still_ends() {
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let (address, shutdown) = (listener.address(), CancellationToken::new());
-        let router = Router::new().route("/", get(async || "ok"));
-        let until = shutdown.clone();
-        let serving =
-            tokio::spawn(async move { listener.serve_within(with_room(1), router, until, SHORT).await });
-        let mut open = ask(address).await;
-        assert_eq!(answer(&mut open, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));
-        shutdown.cancel();
-        tokio::time::timeout(DEADLINE, serving).await.expect("the end of serving").unwrap();
+        let held = async || std::future::pending::<&'static str>().await;
+        let served = Served::start(with_room(1), Router::new().route("/", get(held))).await;
+        let (first, second) = (ask(served.address).await, ask(served.address).await);
+        served.end().await;
+        drop((first, second));
     }
 }
