@@ -99,6 +99,9 @@ pub enum Error {
     /// The key is longer than any key of ours can be.
     #[error("the key has {0} bytes, more than {KEY_BYTES}")]
     KeyTooLong(usize),
+    /// Another process has the file open.
+    #[error("the file is in use")]
+    InUse,
     /// The storage failed: disk full, file unreadable. The write may or may not be there after recovery.
     #[error("the storage failed")]
     Storage(#[source] Arc<redb::Error>),
@@ -112,7 +115,10 @@ pub enum Error {
 
 impl<E: Into<redb::Error>> From<E> for Error {
     fn from(error: E) -> Self {
-        Self::Storage(Arc::new(error.into()))
+        match error.into() {
+            redb::Error::DatabaseAlreadyOpen => Self::InUse,
+            error => Self::Storage(Arc::new(error)),
+        }
     }
 }
 

@@ -200,7 +200,7 @@ async fn one_file_is_open_once() {
     let path = directory.path().join("data.redb");
     let _store = Store::open(Options::file(&path)).unwrap();
     let second = Store::open(Options::file(&path)).unwrap_err();
-    assert!(matches!(second, Error::Storage(_)), "{second:?}");
+    assert!(matches!(second, Error::InUse), "{second:?}");
 }
 
 #[tokio::test]

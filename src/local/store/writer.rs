@@ -1,6 +1,7 @@
 //! The one writer: many requests, one transaction, one durable commit.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
 use std::thread::JoinHandle;
@@ -26,8 +27,12 @@ use crate::local::store::log::Log;
 /// The most writes in one commit: more would not be faster, and the first of them waits for the last.
 const GROUP: usize = 256;
 
-/// The pause between two tries to open failed storage.
-const RETRY: Duration = Duration::from_millis(200);
+/// The first pause between two tries of storage that failed again, and the longest: each is twice the one before. A disk that
+/// is full stays so for a while, and everybody who is refused meanwhile comes back.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// How long a writer that pauses leaves requests without their refusal.
+const REFUSE: Duration = Duration::from_millis(100);
 
 /// One write, waiting.
 #[derive(Debug)]
@@ -65,25 +70,24 @@ impl Drop for Writer {
 
 fn run(disk: &Disk, log: &Log, mut queue: mpsc::Receiver<Request>) {
     let mut group = Vec::new();
+    let mut outage = Outage::default();
     while queue.blocking_recv_many(&mut group, GROUP) > 0 {
         let requests: Vec<Request> = std::mem::take(&mut group);
         match commit(disk, log.head(), &requests) {
             Ok((changes, answers)) => {
                 // Published first: whoever is told of a revision can already watch from it.
                 log.publish(changes);
+                outage.is_over();
                 for (request, answer) in requests.into_iter().zip(answers) {
                     answer_to(request, answer);
                 }
             }
             Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "a commit failed, nothing was acknowledged"
-                );
+                outage.goes_on(&error);
                 for request in requests {
                     answer_to(request, Err(error.clone()));
                 }
-                recover(disk, log, &mut queue);
+                recover(disk, log, &mut queue, &mut outage);
             }
         }
     }
@@ -94,9 +98,48 @@ fn answer_to(request: Request, answer: Result<u64, Error>) {
     drop(request.reply.send(answer));
 }
 
+/// Storage that fails, from the first commit that does to the next one that does not. Opening it anew proves nothing: a full
+/// disk can be read.
+#[derive(Debug, Default)]
+struct Outage {
+    failures: u32,
+}
+
+impl Outage {
+    /// Told once; what comes after it has the same reason.
+    fn goes_on(&mut self, error: &Error) {
+        if self.failures == 0 {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "the storage fails; nothing is acknowledged until it works again"
+            );
+        } else {
+            tracing::debug!(error = error as &dyn std::error::Error, "the storage still fails");
+        }
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    fn is_over(&mut self) {
+        if std::mem::take(&mut self.failures) > 0 {
+            tracing::warn!("the storage works again");
+        }
+    }
+
+    /// The pause before the next try: none after the first failure, which may have been a moment's.
+    fn pause(&self) -> Duration {
+        match self.failures.checked_sub(2) {
+            None => Duration::ZERO,
+            Some(again) => RETRY.0.saturating_mul(2_u32.saturating_pow(again)).min(RETRY.1),
+        }
+    }
+}
+
 /// Opens the storage anew, however long that takes, refusing meanwhile.
-fn recover(disk: &Disk, log: &Log, queue: &mut mpsc::Receiver<Request>) {
+fn recover(disk: &Disk, log: &Log, queue: &mut mpsc::Receiver<Request>, outage: &mut Outage) {
     loop {
+        if refuse_for(outage.pause(), queue).is_break() {
+            return;
+        }
         match disk.reopen() {
             Ok(revision) => {
                 if revision != log.head() {
@@ -106,19 +149,30 @@ fn recover(disk: &Disk, log: &Log, queue: &mut mpsc::Receiver<Request>) {
                 return;
             }
             Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the storage cannot be opened, trying again"
-                );
-                while let Ok(request) = queue.try_recv() {
-                    answer_to(request, Err(Error::Unavailable));
-                }
-                if queue.is_closed() && queue.is_empty() {
-                    return;
-                }
-                thread::sleep(RETRY);
+                outage.goes_on(&error);
+                refuse(queue);
             }
         }
+    }
+}
+
+/// Refuses what comes for so long, unless nothing can come any more.
+fn refuse_for(mut left: Duration, queue: &mut mpsc::Receiver<Request>) -> ControlFlow<()> {
+    while !left.is_zero() {
+        refuse(queue);
+        if queue.is_closed() && queue.is_empty() {
+            return ControlFlow::Break(());
+        }
+        let step = left.min(REFUSE);
+        thread::sleep(step);
+        left -= step;
+    }
+    ControlFlow::Continue(())
+}
+
+fn refuse(queue: &mut mpsc::Receiver<Request>) {
+    while let Ok(request) = queue.try_recv() {
+        answer_to(request, Err(Error::Unavailable));
     }
 }
 
@@ -139,7 +193,7 @@ fn commit(disk: &Disk, head: u64, requests: &[Request]) -> Result<Committed, Err
                     changes.push(change);
                     answers.push(Ok(revision));
                 }
-                Err(error @ (Error::Storage(_) | Error::Unavailable)) => return Err(error),
+                Err(error @ (Error::Storage(_) | Error::InUse | Error::Unavailable)) => return Err(error),
                 Err(refusal) => answers.push(Err(refusal)),
             }
         }
@@ -182,4 +236,24 @@ fn apply(
         before,
         after: value.clone().map(|value| row(revision, value)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_that_goes_on_is_tried_less_and_less() {
+        let mut outage = Outage::default();
+        let pauses: Vec<u128> = (0..8)
+            .map(|_| {
+                outage.goes_on(&Error::Unavailable);
+                outage.pause().as_millis()
+            })
+            .collect();
+        assert_eq!(pauses, [0, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        outage.is_over();
+        outage.goes_on(&Error::Unavailable);
+        assert_eq!(outage.pause(), Duration::ZERO);
+    }
 }
