@@ -1,6 +1,6 @@
 //! How a Pod comes to run: the node, binding, environment, volumes, and what cannot be started.
 
-use k8s_openapi::api::core::v1::{Node, Secret};
+use k8s_openapi::api::core::v1::{Node, Pod, Secret};
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
@@ -182,6 +182,30 @@ async fn a_command_that_does_not_exist_fails_with_the_systems_reason() {
     let end = terminated(&pod);
     assert_eq!((end.exit_code, end.reason.as_deref()), (127, Some("StartError")));
     assert!(end.message.unwrap().contains("no-such-command-anywhere"));
+    assert_eq!(machine.log("p").await, "", "it has ended, and said nothing");
+}
+
+/// A runner that comes back knows by it that the Pod has run.
+#[tokio::test]
+async fn a_pod_whose_identity_cannot_be_kept_is_not_started() {
+    let machine = Machine::start().await;
+    let ran = machine.root.path().join("ran");
+    let container = json!({
+        "command": ["sh", "-c", format!("echo x >> {}", ran.display())],
+        "envFrom": [{ "configMapRef": { "name": "late" } }],
+    });
+    let created = machine.create("p", one(container)).await;
+    machine.until("p", "waits", |pod| waits(pod).is_some()).await;
+    // Nothing can be put where there is a directory.
+    let identity = machine.root.path().join("pods").join(created.metadata.uid.unwrap()).join("pod.json");
+    std::fs::create_dir_all(&identity).unwrap();
+    machine.config_map("late", json!({})).await;
+    let files = |pod: &Pod| waits(pod).is_some_and(|(reason, _)| reason == "CreateContainerError");
+    machine.until("p", "waits for its files", files).await;
+    assert!(!ran.exists(), "it was started");
+    std::fs::remove_dir(&identity).unwrap();
+    assert_eq!(phase(&machine.end("p").await), "Succeeded");
+    assert_eq!(std::fs::read_to_string(&ran).unwrap(), "x\n");
 }
 
 #[tokio::test]

@@ -81,8 +81,17 @@ impl LogIndex {
         attempt: u32,
         live: watch::Receiver<Progress>,
     ) {
+        self.set((namespace, name), container, ContainerLog { attempt, live: Some(live) });
+    }
+
+    /// A container's new attempt has ended before it wrote anything: its log is empty.
+    pub(in crate::local::runner) fn ended(&self, names: (&str, &str), container: &str, attempt: u32) {
+        self.set(names, container, ContainerLog { attempt, live: None });
+    }
+
+    fn set(&self, (namespace, name): (&str, &str), container: &str, log: ContainerLog) {
         if let Some(pod) = self.known.lock().pods.get_mut(&(namespace.to_owned(), name.to_owned())) {
-            pod.containers.insert(container.to_owned(), Some(ContainerLog { attempt, live: Some(live) }));
+            pod.containers.insert(container.to_owned(), Some(log));
         }
     }
 

@@ -30,6 +30,7 @@ impl Worker {
                     Attempt { pid: 0, start: None, started_at, exit: Some(exit.clone()) },
                 )
                 .await;
+                self.context.logs.ended(self.names(), &launch.name, number);
                 return exit;
             }
         };

@@ -183,7 +183,7 @@ impl Worker {
             // Not worth a report: it shows at the end.
             false
         });
-        self.write_identity().await;
+        self.warn(self.write_identity().await, "verdict on the pod not kept");
     }
 
     fn stop_by(&self, moment: Instant) {
@@ -200,7 +200,7 @@ impl Worker {
         self.stop.subscribe()
     }
 
-    async fn write_identity(&self) {
+    async fn write_identity(&self) -> io::Result<()> {
         let (namespace, name) = self.names();
         let identity = {
             let state = self.state.borrow();
@@ -216,7 +216,7 @@ impl Worker {
             std::fs::create_dir_all(directory.root())?;
             records::write(&directory.identity(), &identity)
         });
-        self.warn(written.await, "identity of the pod not kept");
+        written.await
     }
 
     fn warn(&self, result: io::Result<()>, what: &'static str) {

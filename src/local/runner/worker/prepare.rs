@@ -92,7 +92,8 @@ impl Worker {
     async fn materialise(&self, launch: Launch) -> std::io::Result<Launch> {
         let directory = self.directory.clone();
         let launch = blocking(move || materialise::materialise(&launch, &directory).map(|()| launch)).await?;
-        self.write_identity().await;
+        // Without it a runner that is started again would not know that this Pod has run, and run it twice.
+        self.write_identity().await?;
         Ok(launch)
     }
 }
