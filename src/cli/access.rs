@@ -34,14 +34,25 @@ impl AccessFlags {
     }
 
     /// On a machine of one's own everybody on it is let in, and nobody from elsewhere unless that is said in words. A
-    /// token keeps strangers from the API of Cloud Run only: Kubernetes' own has none here.
-    pub(super) fn on_machine(&self, kubernetes: SocketAddr, cloud_run: SocketAddr) -> Result<Access, Error> {
+    /// token keeps strangers from the API of Cloud Run only: Kubernetes' own has none here, and neither has the sink.
+    pub(super) fn on_machine(
+        &self,
+        kubernetes: SocketAddr,
+        cloud_run: SocketAddr,
+        sink: SocketAddr,
+    ) -> Result<Access, Error> {
         let is_open =
             |address: SocketAddr| !address.ip().is_loopback() && !self.insecure_without_authentication;
-        if is_open(kubernetes) {
-            return Err(Error::usage(format!(
-                "--api {kubernetes} can be reached from other machines, and whoever reaches it runs what he likes here; use a loopback address, or say --insecure-without-authentication"
-            )));
+        let unguarded = [
+            ("--api", kubernetes, "whoever reaches it runs what he likes here"),
+            ("--sink", sink, "whoever reaches it starts runs here by sending events"),
+        ];
+        for (flag, address, what) in unguarded {
+            if is_open(address) {
+                return Err(Error::usage(format!(
+                    "{flag} {address} can be reached from other machines, and {what}; use a loopback address, or say --insecure-without-authentication"
+                )));
+            }
         }
         match &self.token_file {
             Some(path) => Ok(Access::Token(path.clone())),
@@ -81,7 +92,8 @@ mod tests {
     #[test]
     fn strangers_are_let_in_only_if_that_is_said_in_words() {
         let access = |line: &str, api: &str, cloud_run: &str| {
-            flags(line).unwrap().on_machine(api.parse().unwrap(), cloud_run.parse().unwrap()).ok()
+            let sink = "127.0.0.1:0".parse().unwrap();
+            flags(line).unwrap().on_machine(api.parse().unwrap(), cloud_run.parse().unwrap(), sink).ok()
         };
         let (here, everywhere) = ("127.0.0.1:0", "0.0.0.0:0");
         let token = || Some(Access::Token(PathBuf::from("t")));
@@ -94,6 +106,17 @@ mod tests {
         let said = "--insecure-without-authentication";
         assert_eq!(access(said, everywhere, everywhere), Some(Access::Open));
         assert!(flags(&format!("{said} --token-file t")).is_err());
+    }
+
+    #[test]
+    fn strangers_send_events_only_if_that_is_said_in_words() {
+        let (here, everywhere) = ("127.0.0.1:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap());
+        let access = |line: &str| flags(line).unwrap().on_machine(here, here, everywhere);
+        for line in ["", "--token-file t"] {
+            let words = access(line).unwrap_err().to_string();
+            assert!(words.starts_with("--sink 0.0.0.0:0 can be reached from other machines"), "{words}");
+        }
+        assert_eq!(access("--insecure-without-authentication").ok(), Some(Access::Open));
     }
 
     #[test]

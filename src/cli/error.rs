@@ -53,7 +53,7 @@ pub enum Error {
         /// For what.
         what: String,
     },
-    /// SIGINT or SIGTERM.
+    /// SIGINT, SIGTERM or SIGHUP.
     #[error("interrupted")]
     Interrupted,
     /// Standard output is gone.

@@ -23,6 +23,7 @@ mod rows;
 mod run;
 mod send;
 mod serve;
+mod signals;
 mod sink;
 mod story;
 mod time;
@@ -33,13 +34,13 @@ use std::ffi::OsString;
 use anyhow::Context as _;
 use clap::parser::ValueSource;
 use clap::{Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api::DEFAULT_NAMESPACE;
 use crate::telemetry::{self, LogFormat, LogOptions, TraceOptions};
 
 pub use error::{Error, Exit, chain};
 pub use output::Format;
+pub(crate) use signals::Interruptions;
 
 /// The address of the API of `kakehi dev` when nothing else is said.
 pub const DEFAULT_API_ADDRESS: &str = "127.0.0.1:8421";
@@ -135,8 +136,9 @@ enum Command {
     Crd(crd::Args),
 }
 
-/// What is logged by verbs that only ask a server: nothing but faults.
-const CLIENT_LOG: &str = "error";
+/// What is logged by verbs that only ask a server: nothing but faults. What the client of the API cannot do is the verb's own
+/// answer, with a hint; its line before that would only say it worse.
+const CLIENT_LOG: &str = "error,kube_client=off";
 /// What `dev` logs: faults, and events that are refused. What happens to runs it tells itself.
 const DEV_LOG: &str = "warn,kakehi::sink=info";
 
@@ -229,30 +231,9 @@ impl Command {
     }
 }
 
-/// Waits for SIGINT or SIGTERM.
+/// Waits for a signal that asks for an end.
 pub(crate) async fn interrupted() {
     Interruptions::new().next().await;
-}
-
-/// The signals that ask for an end. Those that come while nobody waits are not forgotten.
-pub(crate) struct Interruptions(Option<(Signal, Signal)>);
-
-impl Interruptions {
-    /// From now on. If signals cannot be caught, the process dies of them as it would have anyway.
-    pub(crate) fn new() -> Self {
-        let caught =
-            signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
-        Self(caught.ok())
-    }
-
-    /// Waits for the next SIGINT or SIGTERM.
-    pub(crate) async fn next(&mut self) {
-        let Some((interrupt, terminate)) = &mut self.0 else { return std::future::pending().await };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
 }
 
 /// Applies `--color` to both streams.

@@ -230,7 +230,7 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Error> {
     tracing::info!(failed = failed.is_some(), "stopping");
     let stopped = tokio::select! {
         stopped = serve.stop() => stopped,
-        () = signals.next() => return Err(Error::Interrupted),
+        () = signals.insisted() => return Err(Error::Interrupted),
     };
     if let Some(error) = failed {
         return Err(Error::Failed(error.into()));

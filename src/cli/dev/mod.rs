@@ -1,7 +1,7 @@
 //! `kakehi dev`: everything on this machine, for a person at a terminal.
 //!
 //! The parts are [`crate::app::Dev`]'s; here they are given their places, told what to apply, and watched, so that the
-//! terminal shows what happens. A first SIGINT or SIGTERM ends in order, a second one at once.
+//! terminal shows what happens. A first SIGINT, SIGTERM or SIGHUP ends in order, a second SIGINT or SIGTERM at once.
 
 mod live;
 pub(crate) mod place;
@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use kube::Client;
 use serde_json::json;
@@ -21,9 +21,10 @@ use super::apply::apply_all;
 use super::manifests::{self, Manifest};
 use super::output::{FAINT, GOOD, Output, STRONG, duration, paint};
 use super::{
-    DEFAULT_API_ADDRESS, DEFAULT_CLOUD_RUN_ADDRESS, DEFAULT_SINK_ADDRESS, Error, Exit, Global, interrupted,
+    DEFAULT_API_ADDRESS, DEFAULT_CLOUD_RUN_ADDRESS, DEFAULT_SINK_ADDRESS, Error, Exit, Global, Interruptions,
 };
-use crate::app::{Dev, DevOptions};
+use crate::app::{self, Dev, DevOptions};
+use crate::local::{self, store};
 
 /// Largest event in bytes: what fits into an object of etcd together with everything else that an Execution holds.
 const MAX_EVENT_BYTES: u64 = 1024 * 1024;
@@ -105,7 +106,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
     let begun = Instant::now();
     // A mistake in a manifest shows before anything is started.
     let manifests = manifests::read(&args.filename)?;
-    let (access, tls) = (args.access.on_machine(args.api, args.cloud_run)?, args.access.tls());
+    let (access, tls) = (args.access.on_machine(args.api, args.cloud_run, args.sink)?, args.access.tls());
     let scheme = if tls.is_some() { "https" } else { "http" };
     let (directory, temporary) = directory(args)?;
     let options = DevOptions {
@@ -120,7 +121,9 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         max_event_bytes: usize::try_from(args.limits.max_event_bytes).unwrap_or(usize::MAX),
         inherited: place::inherited(),
     };
-    let mut dev = Dev::start(options).await.context("start")?;
+    // Before there is anything that a signal could leave behind.
+    let mut signals = Interruptions::new();
+    let mut dev = Dev::start(options).await.map_err(|error| unstarted(error, &directory))?;
     let place = Place {
         client: dev.client(),
         api: dev.api_address(),
@@ -133,7 +136,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
     };
     let served = tokio::select! {
         served = serve(args, global, output, &place) => served,
-        () = interrupted() => Ok(()),
+        () = signals.next() => Ok(()),
         error = dev.failed() => Err(Error::Failed(error.into())),
     };
     if served.is_ok() && args.output == Form::Text {
@@ -141,12 +144,23 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
     }
     let stopped = tokio::select! {
         stopped = dev.stop() => stopped,
-        () = interrupted() => return Err(Error::Interrupted),
+        () = signals.insisted() => return Err(Error::Interrupted),
     };
     drop(temporary);
     served?;
     stopped.context("stop")?;
     Ok(Exit::Success)
+}
+
+/// What kept everything from starting, in a sentence where there is one.
+fn unstarted(error: app::Error, directory: &Path) -> Error {
+    match error {
+        app::Error::Local(local::Error::Store { source: store::Error::InUse, .. }) => Error::Failed(anyhow!(
+            "another kakehi uses the directory {}; choose another with --data-dir, or --memory",
+            directory.display()
+        )),
+        error => Error::Failed(anyhow::Error::from(error).context("start")),
+    }
 }
 
 /// What was started, and where it is.
