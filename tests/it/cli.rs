@@ -21,6 +21,7 @@ async fn a_mistake_on_the_command_line_is_two() {
         &["crd", "node"],
         &["dev", "--memory", "--data-dir", "/x"],
         &["dev", "--max-event-bytes", "2000000"],
+        &["dev", "--memory", "--sink", "0.0.0.0:0"],
         &["list", "--server", "http://x", "--context", "y"],
         &["list", "--kubeconfig", "/nowhere/at/all"],
         &["apply", "-f", "/nowhere/at/all"],
@@ -58,6 +59,7 @@ async fn a_server_that_does_not_answer_is_three_and_says_what_to_do() {
         assert!(message.contains("error: cannot reach the"), "{line:?}: {message}");
         assert!(message.contains("hint: "), "{line:?}: {message}");
         assert!(message.contains("caused by: "), "{line:?}: {message}");
+        assert!(message.starts_with("error: "), "nothing is logged before it: {message}");
     }
 }
 

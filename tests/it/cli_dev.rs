@@ -175,6 +175,9 @@ async fn applying_again_changes_nothing_and_a_refusal_names_the_document() {
     let refused = dev.kakehi(&["apply", "-f", &wrong]).await.bad(1);
     assert!(refused.contains("wrong.yaml, document 1 (line 2): Job/work cannot be applied"), "{refused}");
     assert!(refused.contains("taskCount"), "{refused}");
+    let unknown = dev.home.file("unknown.yaml", &MANIFESTS.replacen("taskCount: 2", "taskCont: 2", 1));
+    let refused = dev.kakehi(&["apply", "-f", &unknown]).await.bad(1);
+    assert!(refused.contains(".spec.template.spec.taskCont: field not declared in schema"), "{refused}");
     let unknown = "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: x}\n";
     let unknown = dev.home.file("unknown.yaml", unknown);
     let refused = dev.kakehi(&["apply", "-f", &unknown]).await.bad(1);
@@ -221,8 +224,15 @@ async fn a_second_dev_on_the_same_state_says_so() {
     let dev = Dev::start_in(Home::new(), &[]).await;
     let state = dev.ready["directory"].as_str().unwrap().to_owned();
     assert_eq!(state, dev.home.path().join(".local/share/kakehi/dev").to_str().unwrap());
-    let second = dev.home.run(&["dev", "--data-dir", &state, "--api", "0", "--sink", "0"]).await.bad(1);
-    assert!(second.contains("cannot open the store"), "{second}");
+    let second = dev
+        .home
+        .run(&["dev", "--data-dir", &state, "--api", "0", "--sink", "0", "--cloud-run", "0"])
+        .await
+        .bad(1);
+    let words = format!(
+        "error: another kakehi uses the directory {state}; choose another with --data-dir, or --memory\n"
+    );
+    assert_eq!(second, words);
 }
 
 #[tokio::test]
@@ -289,4 +299,74 @@ async fn kubectl_works_with_the_kubeconfig_that_dev_writes() {
     assert!(described.contains("com.example.order"), "{described}");
     let deleted = end(kubectl(&["delete", "rx", &name])).await.good();
     assert!(deleted.contains("deleted"), "{deleted}");
+}
+
+#[tokio::test]
+async fn a_closed_terminal_ends_dev_as_sigterm_does() {
+    let dev = with_manifests().await;
+    let directory = std::path::PathBuf::from(dev.ready["directory"].as_str().unwrap());
+    let mark = dev.home.path().join("alive");
+    let script =
+        format!("trap 'rm -f {0}; exit 1' TERM; touch {0}; while :; do sleep 0.1; done", mark.display());
+    let path = dev
+        .home
+        .file("mark.yaml", &MANIFESTS.replace("echo waiting; exec sleep 60", &script.replace('\'', "''")));
+    dev.kakehi(&["apply", "-f", &path, "--force-conflicts"]).await.good();
+    dev.kakehi(&["run", "wait"]).await.good();
+    eventually("the task runs", async || mark.exists().then_some(()).ok_or("not yet")).await;
+    let (code, _home) = dev.stop(Signal::SIGHUP).await;
+    assert_eq!(code, 0);
+    assert!(!mark.exists(), "a task was left behind");
+    assert!(!directory.exists(), "the state of --memory goes");
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_start_has_an_empty_log() {
+    let home = Home::new();
+    let path = home
+        .file("m.yaml", &MANIFESTS.replace("/bin/sh, -c, 'echo waiting; exec sleep 60'", "no-such-command"));
+    let dev = Dev::start_in(home, &["--memory", "-f", &path]).await;
+    let ended = dev.kakehi(&["run", "wait", "--logs"]).await;
+    assert!(!ended.err.contains("a log cannot be read"), "{ended:?}");
+    assert!(ended.bad(1).contains("no-such-command"));
+}
+
+/// What a page in a browser on this machine sends to the open ports of `dev`.
+#[tokio::test]
+async fn a_web_page_gets_nowhere() {
+    let dev = Dev::start(&[]).await;
+    let client =
+        hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
+    let send = async |part: &str, path: &str, headers: &[(&str, &str)]| {
+        let mut request = http::Request::post(format!("{}{path}", dev.url(part)));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let map = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "page"}}"#;
+        let request = request.body(http_body_util::Full::new(bytes::Bytes::from(map))).unwrap();
+        timeout(DEADLINE, client.request(request)).await.expect("an answer in time").unwrap().status()
+    };
+    let (json, maps) = (("content-type", "application/json"), "/api/v1/namespaces/default/configmaps");
+    for headers in [
+        &[json, ("origin", "http://evil.example")][..],
+        &[("origin", "null")],
+        &[json, ("sec-fetch-site", "cross-site")],
+        &[json, ("host", "evil.example:8421")],
+    ] {
+        assert_eq!(send("api", maps, headers).await, 403, "{headers:?}");
+    }
+    let event = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/x"), ("ce-type", "t"), json];
+    let of_page = [&event[..], &[("origin", "http://evil.example")]].concat();
+    assert_eq!(send("sink", "/", &of_page).await, 403);
+    // Structured mode is no simple request, and what is one is no event.
+    assert_eq!(send("sink", "/", &[("content-type", "text/plain")]).await.as_u16() / 100, 4);
+    let run = "/v2/projects/default/locations/local/jobs/x:run";
+    assert_eq!(send("cloudRun", run, &[("content-type", "text/plain")]).await, 403);
+    // Programs are let in, through a tunnel and a proxy as well where that is how they come.
+    assert_eq!(send("api", maps, &[json]).await, 201);
+    assert_eq!(
+        send("sink", "/", &[&event[..], &[("host", "tunnel.example")]].concat()).await.as_u16() / 100,
+        2
+    );
+    assert_eq!(send("cloudRun", run, &[json, ("host", "us-central1-run.example")]).await, 404);
 }
