@@ -356,7 +356,7 @@ mod tests {
     #[tokio::test]
     async fn who_asks_nothing_does_not_keep_the_place_of_another() {
         // The time between requests is long; that until the first one is not.
-        let limits = Limits { connections: 3, first_head: SHORT, idle: 10 * DEADLINE };
+        let limits = Limits { connections: 3, first_head: Duration::from_secs(1), idle: 10 * DEADLINE };
         let served = Served::start(limits, ok()).await;
         let mut kept = ask(served.address).await;
         assert_eq!(answer(&mut kept, DEADLINE).await.as_deref(), Some("HTTP/1.1 200"));

@@ -180,7 +180,10 @@ async fn kubectl_is_told_what_is_wrong() {
     assert!(!success && complaint.contains("taskCuont: field not declared in schema"), "{complaint}");
     let (_, complaint, success) = kubectl.try_run("create configmap made --from-literal=a=b").await;
     assert!(!success && complaint.contains("`kubectl create -f`"), "{complaint}");
-    kubectl.run("create -f manifest.yaml").await;
+    let made =
+        r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made"}, "data": {"a": "b"}}"#;
+    std::fs::write(kubectl.home().join("made.json"), made).unwrap();
+    kubectl.run("create -f made.json").await;
 }
 
 #[tokio::test]
