@@ -23,6 +23,7 @@ use crate::auth::Caller;
 use crate::auth::Right;
 use crate::auth::Verb;
 use crate::event::Event;
+use crate::plan::Prepared;
 
 /// What somebody asks for, and what it takes.
 pub(super) struct Ask<'a> {
@@ -89,7 +90,7 @@ impl Sink {
             Some(job) => self.inner.triggers.job(namespace, job).await?,
             None => None,
         };
-        let grants = match policies.ask(namespace, job.as_deref(), user)? {
+        let grants = match policies.ask(namespace, job.as_deref().map(Prepared::job), user)? {
             Verdict::Grants(grants) => Some(grants),
             Verdict::Silent if is_of(&caller, namespace) => None,
             Verdict::Silent => {
