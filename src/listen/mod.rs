@@ -320,14 +320,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_too_many_waits_until_an_answer_was_given() {
-        let go = Arc::new(Semaphore::new(0));
-        let wait = go.clone();
+        let (begun, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (tell, wait) = (begun.clone(), go.clone());
         let held = async move || {
+            tell.add_permits(1);
             drop(wait.acquire().await.unwrap());
             "ok"
         };
         let served = Served::start(with_room(1), Router::new().route("/", get(held))).await;
         let mut first = ask(served.address).await;
+        // Until it is asked something, a connection may be closed for the next one.
+        drop(begun.acquire().await.unwrap());
         let mut late = ask(served.address).await;
         assert_eq!(answer(&mut late, SHORT).await, None, "there is no room yet");
         go.add_permits(1);

@@ -96,6 +96,8 @@ async fn apply(call: &mut Call, name: &str, bytes: &Bytes) -> Result<(Written, b
         ));
     }
     let force = call.query.flag("force").unwrap_or(false);
+    // What is refused is named as it was sent: without the namespace that the path adds.
+    let sent = wanted.clone();
     call.claim(&mut wanted, Some(name))?;
     if wanted
         .pointer("/metadata/managedFields")
@@ -106,7 +108,7 @@ async fn apply(call: &mut Call, name: &str, bytes: &Bytes) -> Result<(Written, b
     }
     metadata::set(&mut wanted, "managedFields", None);
     let now = metadata::time(jiff::Timestamp::now());
-    as_manager(call, &now, |manager| apply::declared(&wanted, manager, &call.kind.schema))?;
+    as_manager(call, &now, |manager| apply::declared(&sent, manager, &call.kind.schema))?;
     call.prune(&mut wanted)?;
     for _ in 0..TRIES {
         let Some(row) = call.server.store.get(&call.key(name))? else {
