@@ -59,7 +59,7 @@ fn catch() -> io::Result<Caught> {
     })
 }
 
-/// Whether a process with that status ignores SIGHUP (proc_pid_status(5)): the first bit of the mask, as it is signal 1.
+/// Whether a process with that status ignores SIGHUP (`proc_pid_status(5)`): the first bit of the mask, as it is signal 1.
 fn is_hangup_ignored(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
