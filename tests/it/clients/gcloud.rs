@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::cloudrun::Api;
 use crate::support::cluster;
 use crate::support::process::{Dev, Ended, Home, end};
 
@@ -39,8 +40,12 @@ fn port(dev: &Dev) -> u16 {
 impl<'a> Gcloud<'a> {
     /// One that gets to the API over that port.
     fn of(dev: &'a Dev, scheme: &str, port: u16) -> Self {
+        Self::at(&dev.home, "default", scheme, port)
+    }
+
+    fn at(home: &'a Home, project: &str, scheme: &str, port: u16) -> Self {
         let mut settings = BTreeMap::from([
-            ("CORE_PROJECT", "default".to_owned()),
+            ("CORE_PROJECT", project.to_owned()),
             ("RUN_REGION", "us-central1".to_owned()),
             ("PROXY_TYPE", "http".to_owned()),
             ("PROXY_ADDRESS", "127.0.0.1".to_owned()),
@@ -58,7 +63,7 @@ impl<'a> Gcloud<'a> {
         ] {
             settings.insert(service, format!("{scheme}://{HOST}/"));
         }
-        Self { home: &dev.home, configuration: tempfile::tempdir().unwrap(), settings, token: None }
+        Self { home, configuration: tempfile::tempdir().unwrap(), settings, token: None }
     }
 
     /// One that sends the token in that file.
@@ -99,13 +104,19 @@ impl<'a> Gcloud<'a> {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn gcloud_works_with_jobs() {
     let version = Command::new("gcloud").arg("--version").output().await;
     if !version.is_ok_and(|output| output.status.success()) {
         return cluster::say("skipped: gcloud is not installed");
     }
     let home = Home::new();
+    if cluster::is_real() {
+        let api = Api::start().await;
+        let gcloud = || Gcloud::at(&home, &api.house.namespace, "http", api.address.port());
+        tokio::join!(life(gcloud()), stopped(gcloud()), written(gcloud()));
+        return;
+    }
     let token = home.file("token", "open-sesame");
     let dev = Dev::start_in(home, &["--memory", "--quiet", "--token-file", &token]).await;
     let (over_tls, authority) = with_certificate().await;
@@ -254,7 +265,7 @@ async fn written(gcloud: Gcloud<'_>) {
         let task = json!({"containers": [container], "maxRetries": 0, "timeoutSeconds": "60"});
         let object = json!({
             "apiVersion": "run.googleapis.com/v1", "kind": "Job",
-            "metadata": {"name": "yaml", "namespace": "default"},
+            "metadata": {"name": "yaml", "namespace": gcloud.settings["CORE_PROJECT"]},
             "spec": {"template": {"spec": {"taskCount": count, "template": {"spec": task}}}},
         });
         gcloud.home.file(&format!("{count}.yaml"), &object.to_string())

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::cloudrun::Api;
 use crate::support::cluster;
 use crate::support::process::Dev;
 
@@ -46,7 +47,7 @@ async fn python() -> Result<PathBuf, String> {
     Ok(python)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_official_python_client_lives_the_whole_life_of_a_job() {
     let python = match python().await {
         Ok(python) => python,
@@ -55,18 +56,30 @@ async fn the_official_python_client_lives_the_whole_life_of_a_job() {
             return cluster::say(&format!("skipped: Google's Python client cannot be had: {last}"));
         }
     };
-    tokio::join!(life(&python, "grpc"), life(&python, "rest"));
+    if cluster::is_real() {
+        tokio::join!(on_a_cluster(&python, "grpc"), on_a_cluster(&python, "rest"));
+    } else {
+        tokio::join!(on_a_laptop(&python, "grpc"), on_a_laptop(&python, "rest"));
+    }
 }
 
-async fn life(python: &Path, protocol: &str) {
+async fn on_a_laptop(python: &Path, protocol: &str) {
     let dev = Dev::start(&["--quiet"]).await;
-    let address = dev.url("cloudRun").replace("http://", "");
+    life(python, &dev.url("cloudRun").replace("http://", ""), "default", protocol).await;
+    let (code, _) = dev.stop(Signal::SIGTERM).await;
+    assert_eq!(code, 0);
+}
+
+async fn on_a_cluster(python: &Path, protocol: &str) {
+    let api = Api::start().await;
+    life(python, &api.address.to_string(), &api.house.namespace, protocol).await;
+}
+
+async fn life(python: &Path, address: &str, project: &str, protocol: &str) {
     let mut life = Command::new(python);
-    life.arg(clients().join("python/life.py")).args([address.as_str(), "default", protocol]);
+    life.arg(clients().join("python/life.py")).args([address, project, protocol]);
     // A proxy of this machine is for other addresses.
     life.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
     let said = output(&mut life).await.unwrap_or_else(|said| panic!("{protocol}: {said}"));
     assert!(said.lines().filter(|line| line.starts_with("ok: ")).count() >= 12, "{protocol}: {said}");
-    let (code, _) = dev.stop(Signal::SIGTERM).await;
-    assert_eq!(code, 0);
 }

@@ -44,6 +44,8 @@ pub(crate) struct Api {
     pub(crate) health: HealthClient<Channel>,
     pub(crate) operations: OperationsClient<Channel>,
     pub(crate) server: CloudRun,
+    /// Where it listens.
+    pub(crate) address: std::net::SocketAddr,
     _running: DropGuard,
 }
 
@@ -71,7 +73,8 @@ impl Api {
         }
         let shutdown = CancellationToken::new();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let url = format!("http://{}", listener.address());
+        let address = listener.address();
+        let url = format!("http://{address}");
         let (router, token, following) = (server.router(), shutdown.clone(), server.clone());
         tokio::spawn(listener.serve(router, token.clone(), Duration::ZERO));
         tokio::spawn(async move { following.run(token).await });
@@ -86,6 +89,7 @@ impl Api {
             health: HealthClient::new(channel.clone()),
             operations: OperationsClient::new(channel),
             server,
+            address,
             _running: shutdown.drop_guard(),
         }
     }
