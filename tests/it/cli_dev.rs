@@ -7,6 +7,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::support::process::{Dev, Home, end};
@@ -303,6 +304,8 @@ async fn kubectl_works_with_the_kubeconfig_that_dev_writes() {
 
 #[tokio::test]
 async fn a_closed_terminal_ends_dev_as_sigterm_does() {
+    // Tests may run under `nohup`, and a child inherits what is ignored; what is caught it finds as it is by default.
+    let _caught = signal(SignalKind::hangup()).unwrap();
     let dev = with_manifests().await;
     let directory = std::path::PathBuf::from(dev.ready["directory"].as_str().unwrap());
     let mark = dev.home.path().join("alive");
