@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::completion::{Completion, CompletionStatus};
 use super::event_record::EventRecord;
 use super::template::ExecutionTemplate;
 
@@ -25,6 +26,7 @@ use super::template::ExecutionTemplate;
     derive = "PartialEq",
     doc = "One run of a Job: its tasks, the event behind it, and how it ended.",
     validation = Rule::new("has(self.spec.overrides) == has(oldSelf.spec.overrides)").message("spec.overrides is fixed when the run is created"),
+    validation = Rule::new("has(self.spec.completion) == has(oldSelf.spec.completion)").message("spec.completion is fixed when the run is created"),
     printcolumn(name = "Job", type_ = "string", json_path = ".spec.job.name"),
     printcolumn(
         name = "Completed",
@@ -70,6 +72,10 @@ pub struct ExecutionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
     pub overrides: Option<Overrides>,
+    /// Where the end of the run is told: what its Job said at that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
+    pub completion: Option<Completion>,
     /// What is run: the Job's template at that time, with the overrides.
     #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
     pub template: ExecutionTemplate,
@@ -101,6 +107,34 @@ pub struct Cause {
     /// The Trigger that matched, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
+    /// The run that this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<Rerun>,
+}
+
+/// Names the run that another one repeats.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rerun {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// The one task of it that is repeated; without it all are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<RerunTask>,
+}
+
+/// A task that is repeated alone. Its container is told what it was told the first time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RerunTask {
+    /// Its index.
+    #[schemars(range(min = 0, max = 9_999))]
+    pub index: i32,
+    /// How many tasks there were.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub count: i32,
 }
 
 /// What kind of request asked for a run.
@@ -113,6 +147,8 @@ pub enum CauseKind {
     Address,
     /// An event matched a Trigger.
     Trigger,
+    /// Somebody repeated an earlier run by hand.
+    Rerun,
 }
 
 /// A named value for the container's environment.
@@ -198,6 +234,9 @@ pub struct ExecutionStatus {
     /// How the failed tasks ended, the lowest indexes first; bounded, because Pods go away and objects must stay small.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_tasks: Vec<TaskOutcome>,
+    /// What became of the event that tells the end, where one is to be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion: Option<CompletionStatus>,
 }
 
 /// How the last attempt of a task ended.

@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::completion::Completion;
 use super::parameter::Parameter;
 use super::template::ExecutionTemplate;
 
@@ -45,6 +46,9 @@ pub struct JobSpec {
     /// What the Job asks of the events that run it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventRules>,
+    /// Where the end of each run is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion: Option<Completion>,
     /// Values computed from the event, handed to the container as environment variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -67,6 +71,38 @@ pub struct EventRules {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_048_576))]
     pub max_bytes: Option<i64>,
+    /// When the answer to an event waits for the end of its run, and tells it as an event.
+    #[serde(default, skip_serializing_if = "Reply::is_on_request")]
+    pub reply: Reply,
+    /// Seconds that an answer waits which nobody asked for. Without it 60.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 300))]
+    pub reply_timeout_seconds: Option<i32>,
+    /// True: events that tell the end of a run are taken although a run of this Job led to them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_loop: bool,
+}
+
+/// Longest time, in seconds, that an answer waits for the end of a run.
+pub const MAX_WAIT_SECONDS: u16 = 300;
+/// Seconds that an answer waits which nobody asked for, when the Job does not say.
+pub const DEFAULT_REPLY_SECONDS: u16 = 60;
+
+/// When the answer to an event waits for the end of its run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Reply {
+    /// When the sender asks for it (`Prefer: wait=10`).
+    #[default]
+    OnRequest,
+    /// Always, for senders that never ask: a Broker takes the answer as an event of its own.
+    Always,
+}
+
+impl Reply {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "that is how serde asks")]
+    fn is_on_request(&self) -> bool {
+        *self == Self::OnRequest
+    }
 }
 
 /// Which finished Executions are kept. None is removed before it is one hour old, because an Execution is also what

@@ -7,6 +7,7 @@
 //! What admission can check is written into the schema (`kakehi crd` prints it); this module decides nothing else:
 //! that is `plan`'s work.
 
+mod completion;
 mod condition;
 mod crds;
 mod event_record;
@@ -17,6 +18,9 @@ mod parameter;
 mod template;
 mod trigger;
 
+pub use completion::{
+    BackoffPolicy, Completion, CompletionOutcome, CompletionStatus, Delivery, Destination, ObjectReference,
+};
 pub use condition::{
     CONDITION_COMPLETED, CONDITION_READY, CONDITION_RESOURCES_AVAILABLE, CONDITION_STARTED, Condition,
     NewCondition, Reason, Status, condition, set_condition,
@@ -25,13 +29,16 @@ pub use crds::crds;
 pub use event_record::{EventRecord, ExtensionValue};
 pub use execution::{
     Cause, CauseKind, ContainerOverride, Execution, ExecutionSpec, ExecutionStatus, JobReference, Overrides,
-    ParameterValue, TaskOutcome,
+    ParameterValue, Rerun, RerunTask, TaskOutcome,
 };
-pub use job::{Address, EventRules, ExecutionReference, History, Job, JobSpec, JobStatus};
+pub use job::{
+    Address, DEFAULT_REPLY_SECONDS, EventRules, ExecutionReference, History, Job, JobSpec, JobStatus,
+    MAX_WAIT_SECONDS, Reply,
+};
 pub use names::{
-    ANNOTATION_DIGEST, ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, API_VERSION, DEFAULT_NAMESPACE,
-    ENV_PREFIX, EVENT_MOUNT_PATH, EVENT_VOLUME, FIELD_MANAGER, GROUP, LABEL_EXECUTION, LABEL_JOB,
-    MAX_JOB_NAME, VERSION, job_audience, namespace_audience,
+    ANNOTATION_DIGEST, ANNOTATION_RESULT, ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, API_VERSION,
+    DEFAULT_NAMESPACE, ENV_PREFIX, EVENT_MOUNT_PATH, EVENT_VOLUME, EXTENSION_CHAIN, FIELD_MANAGER, GROUP,
+    LABEL_EXECUTION, LABEL_JOB, MAX_JOB_NAME, VERSION, job_audience, namespace_audience,
 };
 pub use parameter::Parameter;
 pub use template::{

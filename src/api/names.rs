@@ -20,6 +20,10 @@ pub const ANNOTATION_DIGEST: &str = "run.kakehi.dev/digest";
 pub const ANNOTATION_TRACEPARENT: &str = "run.kakehi.dev/traceparent";
 /// Annotation on an Execution: the `tracestate` of that trace.
 pub const ANNOTATION_TRACESTATE: &str = "run.kakehi.dev/tracestate";
+/// Annotation on a task, where Cloud Run's API shows one: its termination message.
+pub const ANNOTATION_RESULT: &str = "run.kakehi.dev/result";
+/// Extension of an event that tells the end of a run: the Jobs whose runs led to it, the latest last.
+pub const EXTENSION_CHAIN: &str = "kakehichain";
 /// Longest name of a Job. An Execution adds `-` and 10 characters, its Pods `-` and up to 4 digits, and the whole
 /// must fit the 63 characters of a label value.
 pub const MAX_JOB_NAME: usize = 46;

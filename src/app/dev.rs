@@ -128,6 +128,8 @@ impl Dev {
         let until = stages[CLOUD_RUN].token();
         stages[CLOUD_RUN].spawn_endless(cloud_run.serve(runs.router(), until.clone(), DRAIN));
         stages[CLOUD_RUN].spawn_endless(async move { runs.run(until).await });
+        let (until, follower) = (stages[CONTROLLERS].token(), receiver.clone());
+        stages[CONTROLLERS].spawn_endless(async move { follower.follow(until).await });
         let until = stages[SINK].token();
         stages[SINK].spawn_endless(async move {
             sink.serve(access::events_without_pages(receiver.router()), until, DRAIN).await;

@@ -9,9 +9,11 @@ use super::kinds::{Kind, Reference, references};
 use super::list::values;
 use super::output::{Format, Output, Rows, age, one_line, span};
 use super::{Error, Exit, Global, rows, story};
-use crate::api::{Condition, EventRecord, Execution, Job, LABEL_JOB, Trigger};
+use crate::api::{
+    CompletionOutcome, CompletionStatus, Condition, EventRecord, Execution, Job, LABEL_JOB, Trigger,
+};
 use crate::ops::{self, Description};
-use crate::plan::Attempt;
+use crate::plan::{self, Attempt};
 
 /// Column at which values stand.
 const INDENT: usize = 15;
@@ -64,7 +66,9 @@ async fn describe(
     let (text, mut objects) = match kind {
         Kind::Execution => {
             let found = ops::describe(client, namespace, name).await.map_err(failed)?;
-            (execution(&found, now), values(&[found.execution])?)
+            let text = execution(&found, now);
+            let objects = values(&[found.execution])?.into_iter().map(plan::with_result_as_data).collect();
+            (text, objects)
         }
         Kind::Job => {
             let found: Job = ops::get(client, namespace, name).await.map_err(failed)?;
@@ -101,6 +105,9 @@ fn execution(description: &Description, now: Timestamp) -> String {
     if let Some(result) = result {
         field(&mut text, "Result", &one_line(result));
     }
+    if let Some(told) = told(execution) {
+        field(&mut text, "Completion", &told);
+    }
     spec.events.iter().for_each(|record| event(&mut text, record));
     if !spec.parameters.is_empty() {
         let mut table = Rows::new(&["NAME", "VALUE"]);
@@ -112,6 +119,24 @@ fn execution(description: &Description, now: Timestamp) -> String {
     section(&mut text, "Tasks", &attempts(execution, pods, now));
     section(&mut text, "Events", &reports(events, now));
     text
+}
+
+/// What became of the event that tells the end, where one is to be sent.
+fn told(execution: &Execution) -> Option<String> {
+    execution.spec.completion.as_ref()?;
+    let Some(told) = execution.status.as_ref().and_then(|status| status.completion.as_ref()) else {
+        let word = if plan::is_terminal(execution) { "being sent" } else { "sent at the end" };
+        return Some(word.to_owned());
+    };
+    let CompletionStatus { outcome, attempts, time: _, message } = told;
+    let word = match outcome {
+        CompletionOutcome::Delivered => "delivered",
+        CompletionOutcome::DeadLettered => "taken by the dead letter sink",
+        CompletionOutcome::Failed => "not delivered",
+    };
+    let attempts = if *attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
+    let why = message.as_ref().map(|message| format!(": {}", one_line(message))).unwrap_or_default();
+    Some(format!("{word} after {attempts}{why}"))
 }
 
 fn event(text: &mut String, record: &EventRecord) {
@@ -145,6 +170,7 @@ fn attempts(execution: &Execution, pods: &[Pod], now: Timestamp) -> Rows {
         let attempt = Attempt::of(pod);
         let Some(index) = attempt.index() else { continue };
         shown.push(index);
+        let index = plan::shown(execution, index);
         let phase = pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
         let ended = terminated(pod);
         table.push([
@@ -159,7 +185,7 @@ fn attempts(execution: &Execution, pods: &[Pod], now: Timestamp) -> Rows {
     let failed = execution.status.iter().flat_map(|status| &status.failed_tasks);
     for task in failed.filter(|task| !shown.contains(&task.index)) {
         table.push([
-            task.index.to_string(),
+            plan::shown(execution, task.index).to_string(),
             (task.attempts - 1).max(0).to_string(),
             task.reason.clone().unwrap_or_default(),
             task.exit_code.map(|code| code.to_string()).unwrap_or_default(),

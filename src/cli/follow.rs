@@ -69,9 +69,11 @@ pub(crate) struct Follower<'a> {
 impl Follower<'_> {
     /// Follows a run until it has ended, at most for `limit`.
     pub(crate) async fn until_end(&self, name: &str, limit: Option<Duration>) -> Result<Execution, Error> {
-        let Some(limit) = limit else { return self.follow(name).await };
+        // It holds several states of the run.
+        let following = Box::pin(self.follow(name));
+        let Some(limit) = limit else { return following.await };
         let gave_up = |_| Error::TimedOut { after: limit, what: format!("execution {name}") };
-        timeout(limit, self.follow(name)).await.map_err(gave_up)?
+        timeout(limit, following).await.map_err(gave_up)?
     }
 
     async fn follow(&self, name: &str) -> Result<Execution, Error> {

@@ -83,6 +83,10 @@ pub(crate) struct Args {
     /// Largest event, in bytes
     #[arg(long, value_name = "BYTES", env = "KAKEHI_MAX_EVENT_BYTES", default_value_t = 512 * 1024, value_parser = value_parser!(u64).range(1..=sink::MAX_EVENT_BYTES as u64))]
     max_event_bytes: u64,
+    /// Senders that wait for the end of a run at a time (`Prefer: wait=10`); more are answered at once. With 0 nobody
+    /// waits, and no right to follow executions is needed
+    #[arg(long, value_name = "NUMBER", env = "KAKEHI_MAX_WAITERS", default_value_t = 256)]
+    max_waiters: u16,
     /// Take events only from senders with a token for the job, and let jobs publish for whom it must be; both roles need this
     #[arg(long)]
     require_auth: bool,
@@ -150,6 +154,7 @@ impl Args {
             options: sink::Options {
                 default_namespace: of_root.map_or(DEFAULT_NAMESPACE, String::as_str).to_owned(),
                 max_event_bytes: usize::try_from(self.max_event_bytes).unwrap_or(usize::MAX),
+                max_waiters: usize::from(self.max_waiters),
                 require_auth: self.require_auth,
                 ..sink::Options::default()
             },

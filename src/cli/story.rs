@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::output::{BAD, FAINT, GOOD, PENDING, STRONG, between, one_line, paint, span};
 use crate::api::{
-    CONDITION_COMPLETED, CONDITION_STARTED, Cause, CauseKind, Condition, EventRecord, Execution, Status,
-    condition,
+    CONDITION_COMPLETED, CONDITION_STARTED, Cause, CauseKind, Condition, EventRecord, Execution, Rerun,
+    Status, condition,
 };
 use crate::plan::{Phase, is_terminal, phase};
 
@@ -69,11 +69,17 @@ pub(crate) fn took(execution: &Execution, now: Timestamp) -> Option<Duration> {
 
 /// Who asked for the run.
 pub(crate) fn cause(cause: &Cause) -> String {
-    match (cause.kind, &cause.trigger) {
+    let Cause { kind, trigger, rerun_of } = cause;
+    match (kind, trigger) {
         (CauseKind::Trigger, Some(trigger)) => format!("trigger/{trigger}"),
         (CauseKind::Trigger, None) => "trigger".to_owned(),
         (CauseKind::Address, _) => "address".to_owned(),
         (CauseKind::Manual, _) => "manual".to_owned(),
+        (CauseKind::Rerun, _) => match rerun_of {
+            Some(Rerun { name, uid: _, task: Some(task) }) => format!("rerun/{name} task {}", task.index),
+            Some(Rerun { name, uid: _, task: None }) => format!("rerun/{name}"),
+            None => "rerun".to_owned(),
+        },
     }
 }
 

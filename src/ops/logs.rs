@@ -62,7 +62,8 @@ pub async fn logs(
     let run: Execution = get(client, namespace, execution).await?;
     let pods = Api::namespaced(client.clone(), namespace);
     let selector = plan::selector(execution);
-    let mut reader = Reader { pods, selector, options, read: HashSet::new() };
+    let alone = plan::alone(&run).map(|task| task.index);
+    let mut reader = Reader { pods, selector, options, alone, read: HashSet::new() };
     let follow = reader.options.follow && !plan::is_terminal(&run);
     let found = runs::pods(client, namespace, execution).await?;
     if follow {
@@ -82,6 +83,8 @@ struct Reader {
     pods: Api<Pod>,
     selector: String,
     options: LogOptions,
+    /// What the only task is called, if it is repeated alone.
+    alone: Option<i32>,
     /// Uids of the Pods whose log was opened.
     read: HashSet<String>,
 }
@@ -91,6 +94,7 @@ impl Reader {
     fn lines(&mut self, pod: &Pod) -> Option<Lines> {
         let attempt = Attempt::of(pod);
         let task = attempt.index()?;
+        let task = self.alone.unwrap_or(task);
         if self.options.task.is_some_and(|wanted| wanted != task) || !attempt.has_run() {
             return None;
         }

@@ -10,13 +10,16 @@ use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
 
+use super::rerun::alone;
 use super::trace::trace;
-use crate::api::{ENV_PREFIX, Execution};
+use crate::api::{ENV_PREFIX, Execution, RerunTask};
 
 /// Most bytes that an event's attributes and the parameters may add to the environment. Linux ends a program's start
 /// with E2BIG at 128 KiB per variable; half of that for all of ours leaves room for the author's.
 pub const MAX_EVENT_ENVIRONMENT: usize = 64 * 1024;
 
+/// Tells a container which task it is.
+const TASK_INDEX: &str = "CLOUD_RUN_TASK_INDEX";
 /// Where the Job controller tells a Pod its index (set before the container is created).
 const INDEX_FIELD: &str = "metadata.annotations['batch.kubernetes.io/job-completion-index']";
 /// Where it tells how often that index failed before: the attempt, from 0 (KEP-3850).
@@ -45,12 +48,16 @@ pub(super) fn environment(execution: &Execution, own: &[EnvVar], event_path: Opt
 /// The variables that every container gets: `JobSink`'s contract, Cloud Run's, and the event's attributes.
 fn contract(execution: &Execution, event_path: Option<&str>) -> Vec<EnvVar> {
     let name = execution.metadata.name.clone().unwrap_or_default();
+    let (index, count) = match alone(execution) {
+        Some(RerunTask { index, count }) => (literal(TASK_INDEX, index.to_string()), count),
+        None => (field(TASK_INDEX, INDEX_FIELD), execution.spec.template.spec.task_count),
+    };
     let mut variables = vec![
         literal("K_EXECUTION_MODE", "batch".to_owned()),
         literal("CLOUD_RUN_JOB", execution.spec.job.name.clone()),
         literal("CLOUD_RUN_EXECUTION", name),
-        literal("CLOUD_RUN_TASK_COUNT", execution.spec.template.spec.task_count.to_string()),
-        field("CLOUD_RUN_TASK_INDEX", INDEX_FIELD),
+        literal("CLOUD_RUN_TASK_COUNT", count.to_string()),
+        index,
         field("CLOUD_RUN_TASK_ATTEMPT", ATTEMPT_FIELD),
     ];
     if let Some(path) = event_path {
@@ -97,7 +104,7 @@ mod tests {
     use super::*;
     use crate::api::{
         ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, EventRecord, ExecutionSpec, ExtensionValue,
-        JobReference, ParameterValue,
+        JobReference, ParameterValue, Rerun,
     };
 
     /// Kubernetes' expansion (`third_party/forked/golang/expansion`), with no variable known: a reference stays as it is.
@@ -177,6 +184,16 @@ mod tests {
             assert_eq!(value(&found, name), Some(wanted), "{name}");
         }
         assert_eq!(value(&found, "CE_SUBJECT"), None);
+    }
+
+    #[test]
+    fn a_task_that_is_repeated_alone_is_told_what_it_was_told_the_first_time() {
+        let mut run = execution(event(), &[]);
+        let task = Some(RerunTask { index: 7, count: 9 });
+        run.spec.cause.rerun_of = Some(Rerun { task, ..Rerun::default() });
+        let found = environment(&run, &[], None);
+        assert_eq!(value(&found, "CLOUD_RUN_TASK_INDEX"), Some("7"));
+        assert_eq!(value(&found, "CLOUD_RUN_TASK_COUNT"), Some("9"));
     }
 
     #[test]

@@ -32,6 +32,12 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// That run under that identity.
+    pub(super) fn new(mut execution: Execution, identity: &Identity, names: Vec<String>) -> Self {
+        identify(&mut execution, identity);
+        Self { execution, names }
+    }
+
     /// Namespace of the run: that of its Job.
     pub fn namespace(&self) -> &str {
         self.execution.metadata.namespace.as_deref().unwrap_or_default()
@@ -184,7 +190,7 @@ fn from_record(
     identity: impl FnOnce(&Origin<'_>) -> Identity,
 ) -> Result<Planned, Refusal> {
     let kind = if trigger.is_some() { CauseKind::Trigger } else { CauseKind::Address };
-    let cause = Cause { kind, trigger: trigger.map(str::to_owned) };
+    let cause = Cause { kind, trigger: trigger.map(str::to_owned), rerun_of: None };
     let origin = Origin::of(job)?;
     let identity = identity(&origin);
     let trace = trace::of_event(&event);
@@ -204,7 +210,7 @@ pub fn manual(job: &Job, nonce: &str, overrides: Option<&Overrides>) -> Result<P
     let origin = Origin::of(job)?;
     // No event has an empty source, so the two kinds of identity never meet.
     let identity = Identity::of(origin.uid, "", nonce);
-    let mut execution = origin.execution(Cause { kind: CauseKind::Manual, trigger: None }, Vec::new());
+    let mut execution = origin.execution(Cause { kind: CauseKind::Manual, ..Cause::default() }, Vec::new());
     execution.spec.parameters = params::defaults(&job.spec.parameters);
     if let Some(overrides) = overrides.filter(|overrides| **overrides != Overrides::default()) {
         execution.spec.template = overridden(&execution.spec.template, overrides)?;
@@ -270,6 +276,7 @@ impl<'a> Origin<'a> {
             events,
             parameters: Vec::new(),
             overrides: None,
+            completion: self.job.spec.completion.clone(),
             template,
             cancelled: false,
         };
@@ -380,7 +387,7 @@ spec:
         let first = from_event(&job(), event("/s", "1"), Some("a")).unwrap();
         let again = from_event(&later, event("/s", "1"), None).unwrap();
         assert_eq!((first.names(), first.digest()), (again.names(), again.digest()));
-        assert_eq!(again.named("n").spec.cause, Cause { kind: CauseKind::Address, trigger: None });
+        assert_eq!(again.named("n").spec.cause, Cause { kind: CauseKind::Address, ..Cause::default() });
     }
 
     const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

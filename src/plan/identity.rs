@@ -31,6 +31,11 @@ impl Identity {
         Self::hashed(&[job_uid, key])
     }
 
+    /// The identity of a request to repeat the run with that uid, or one task of it.
+    pub(super) fn rerun(run_uid: &str, nonce: &str, task: &str) -> Self {
+        Self::hashed(&[run_uid, "", nonce, task])
+    }
+
     fn hashed(fields: &[&str]) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
         for field in fields {

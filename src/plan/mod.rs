@@ -7,15 +7,21 @@
 //! | `identity` | which events are the same, and what a run is called |
 //! | `prepared` | what a Job asks of an event before it is run for it |
 //! | `execution`, `overrides`, `trace` | (Job, event or overrides) → the Execution to create |
+//! | `rerun` | an earlier Execution → the one that repeats it |
 //! | `files`, `task_set`, `environment` | Execution → `ConfigMap` and `batch/v1` Job |
 //! | `run` | (Execution, task set, Pods, now) → the next step |
 //! | `start`, `progress`, `verdict` | has it started, how far is it, how did it end |
 //! | `standing`, `phase`, `notice` | what the status says, and what is reported |
+//! | `summary`, `completion`, `chain` | (Execution) → what others are told of it, and which Jobs that must not run |
+//! | `delivery` | (answer of a destination, attempts) → what follows |
 //! | `tasks` | (Execution, task set, Pods) → each task, for whoever asks |
 //! | `runs`, `roll_up` | (Job, its runs, now) → its status, and which runs go |
 //! | `trigger` | (Trigger, is there a Job) → its status |
 
 mod attempt;
+mod chain;
+mod completion;
+mod delivery;
 mod environment;
 mod execution;
 mod expansion;
@@ -28,11 +34,13 @@ mod ownership;
 mod phase;
 mod prepared;
 mod progress;
+mod rerun;
 mod roll_up;
 mod run;
 mod runs;
 mod standing;
 mod start;
+mod summary;
 mod task_set;
 mod tasks;
 mod trace;
@@ -40,6 +48,9 @@ mod trigger;
 mod verdict;
 
 pub use attempt::Attempt;
+pub use chain::is_loop;
+pub use completion::{completion, owes_completion, with_result_as_data};
+pub use delivery::{Answer, Next, Terms, dead_letters};
 pub use environment::MAX_EVENT_ENVIRONMENT;
 pub use execution::{Planned, Refusal, digest, manual};
 pub use expansion::{literal, plain};
@@ -50,10 +61,12 @@ pub use ownership::{is_leftover, owns, selector};
 pub use phase::{Phase, is_terminal, phase};
 pub use prepared::{Matched, Prepared};
 pub use progress::MAX_FAILED_TASKS;
+pub use rerun::{MAX_RERUN_TASKS, NotRerun, alone, failed_tasks, rerun, shown};
 pub use roll_up::{Entrance, Retention, retention, roll_up};
 pub use run::{NAME_TAKEN, Observed, Plan, Tasks, Template, doubts_task_set, held_back, refused, run};
 pub use runs::{Brief, Runs};
 pub use start::DEFAULT_START_DEADLINE_SECONDS;
+pub use summary::Summary;
 pub use task_set::task_set;
 pub use tasks::{Task, TaskState, tasks};
 pub use trace::trace;

@@ -92,7 +92,8 @@ pub(super) fn problem(spec: &JobSpec) -> Option<String> {
 }
 
 fn compile(spec: &JobSpec) -> Result<Rules, String> {
-    let EventRules { dedup_key, max_bytes: _ } = spec.event.clone().unwrap_or_default();
+    let EventRules { dedup_key, max_bytes: _, reply: _, reply_timeout_seconds: _, allow_loop: _ } =
+        spec.event.clone().unwrap_or_default();
     let dedup_key = dedup_key.map(|source| Program::compile(&source)).transpose();
     let dedup_key = dedup_key.map_err(|error| format!("spec.event.dedupKey: {error}"))?;
     let parameters = Parameters::compile(&spec.parameters).map_err(|error| format!("spec.{error}"))?;

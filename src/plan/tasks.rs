@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::attempt::Attempt;
 use super::indexes::Indexes;
 use super::phase::{Phase, phase};
+use super::rerun::shown;
 use crate::api::{Execution, TaskOutcome};
 
 /// Where a task stands.
@@ -44,6 +45,8 @@ impl TaskState {
 pub struct Task {
     /// Its index.
     pub index: i32,
+    /// Its index where it was run first, if it is repeated alone; else the same.
+    pub shown: i32,
     /// Where it stands.
     pub state: TaskState,
     /// Times that it was tried again.
@@ -56,6 +59,8 @@ pub struct Task {
     pub completed: Option<Time>,
     /// How its last attempt ended, if one has and is known.
     pub last: Option<TaskOutcome>,
+    /// What it said when it succeeded: its termination message, while its Pod is there.
+    pub result: Option<String>,
 }
 
 /// The tasks of `execution` with those indexes, given its task set and its Pods.
@@ -87,7 +92,7 @@ pub fn tasks(
         .filter(|index| (0..total).contains(index))
         .map(|index| {
             let attempts = attempts.get(&index).map_or(&[][..], Vec::as_slice);
-            known.task(index, attempts, kept.get(&index).copied())
+            Task { shown: shown(execution, index), ..known.task(index, attempts, kept.get(&index).copied()) }
         })
         .collect()
 }
@@ -113,12 +118,18 @@ impl Known {
         let completed = last.as_ref().and_then(|last| last.finished_at.clone());
         Task {
             index,
+            shown: index,
             state,
             retried: last.as_ref().map_or(0, |last| last.attempts - 1).max(again),
             created: attempts.first().and_then(|attempt| attempt.created()).cloned(),
             started: started.or_else(|| last.as_ref().and_then(|last| last.started_at.clone())),
             completed: completed.filter(|_| state.is_terminal()),
             last,
+            result: attempts
+                .iter()
+                .find(|attempt| attempt.succeeded())
+                .and_then(|one| one.message())
+                .map(str::to_owned),
         }
     }
 

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::progress::Progress;
+use super::rerun::shown;
 use crate::api::{Execution, Reason, Status, TaskOutcome};
 
 /// Reason of a Pod that ran into its deadline.
@@ -85,7 +86,8 @@ impl Verdict {
         };
         let attempts =
             if task.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", task.attempts) };
-        let message = format!("task {} failed after {attempts}: {cause}{words}{among}", task.index);
+        let message =
+            format!("task {} failed after {attempts}: {cause}{words}{among}", shown(execution, task.index));
         Self { status: Status::False, reason, message, time }
     }
 }

@@ -54,7 +54,7 @@ impl<'a> Ask<'a> {
 }
 
 /// The Job of a run that was named by us.
-fn job_of(execution: &str) -> Option<&str> {
+pub(super) fn job_of(execution: &str) -> Option<&str> {
     execution.rsplit_once('-').map(|(job, _)| job)
 }
 

@@ -18,17 +18,21 @@ use tracing::field::Empty;
 
 use super::Sink;
 use super::answer::Refusal;
+use super::wait::Room;
 use crate::event::TraceContext;
 use crate::spans;
 
 /// Lets a request through if there is room for it.
-pub(super) async fn guard(State(sink): State<Sink>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(sink): State<Sink>, mut request: Request, next: Next) -> Response {
     if sink.inner.shutdown.is_cancelled() {
         return refuse(&sink, request, Refusal::Unavailable("shutting down".to_owned()));
     }
-    let Ok(_permit) = Arc::clone(&sink.inner.requests).try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&sink.inner.requests).try_acquire_owned() else {
         return refuse(&sink, request, Refusal::Overloaded("too many requests at a time".to_owned()));
     };
+    // Held until the answer, or until the request only waits for the end of a run.
+    let room = Room::new(permit);
+    request.extensions_mut().insert(room.clone());
     let version = request.version();
     let span = tracing::info_span!(
         "request",
@@ -54,6 +58,7 @@ pub(super) async fn guard(State(sink): State<Sink>, request: Request, next: Next
     if sink.inner.leaving.is_cancelled() && version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    room.leave();
     response
 }
 

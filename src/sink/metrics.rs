@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -21,6 +22,8 @@ pub(super) struct Metrics {
     events: Family<EventLabels, Counter>,
     rejected: Family<RejectedLabels, Counter>,
     accepting: Histogram,
+    waiting: Gauge,
+    waits: Family<WaitLabels, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,6 +41,40 @@ enum Answer {
     duplicate,
     /// Nothing matched it.
     unmatched,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WaitLabels {
+    end: Wait,
+}
+
+/// How the wait for the end of a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the variants are the labels' values, which are lower case")]
+pub(super) enum Wait {
+    /// The run has ended.
+    ended,
+    /// The time was up.
+    timeout,
+    /// The run was deleted.
+    gone,
+    /// Too many waited.
+    full,
+    /// This process is to end.
+    shutdown,
+}
+
+impl Wait {
+    const ALL: [Self; 5] = [Self::ended, Self::timeout, Self::gone, Self::full, Self::shutdown];
+}
+
+/// One who waits, until this is dropped.
+pub(super) struct Waiting(Gauge);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -99,10 +136,15 @@ impl Default for Metrics {
             events: Family::default(),
             rejected: Family::default(),
             accepting: Histogram::new(LATENCY),
+            waiting: Gauge::default(),
+            waits: Family::default(),
         };
         // What has not happened yet counts as zero, so that the first time shows as a rise.
         for outcome in [Answer::accepted, Answer::duplicate, Answer::unmatched] {
             drop(metrics.events.get_or_create(&EventLabels { outcome }));
+        }
+        for end in Wait::ALL {
+            drop(metrics.waits.get_or_create(&WaitLabels { end }));
         }
         for reason in Reason::ALL {
             drop(metrics.rejected.get_or_create(&RejectedLabels { reason }));
@@ -125,6 +167,17 @@ impl Metrics {
         self.accepting.observe(took.as_secs_f64());
     }
 
+    /// A sender waits for the end of a run.
+    pub(super) fn waits(&self) -> Waiting {
+        self.waiting.inc();
+        Waiting(self.waiting.clone())
+    }
+
+    /// A wait ended so. One whose sender has gone is not counted.
+    pub(super) fn waited(&self, end: Wait) {
+        self.waits.get_or_create(&WaitLabels { end }).inc();
+    }
+
     /// An event was refused.
     pub(super) fn rejected(&self, refusal: &Refusal) {
         self.rejected.get_or_create(&RejectedLabels { reason: refusal.into() }).inc();
@@ -141,6 +194,16 @@ impl Metrics {
             "kakehi_events_rejected",
             "Requests with events that were refused, by reason",
             self.rejected.clone(),
+        );
+        registry.register(
+            "kakehi_event_waiting",
+            "Senders that wait for the end of a run",
+            self.waiting.clone(),
+        );
+        registry.register(
+            "kakehi_event_waits",
+            "Waits of senders for the end of a run, by how they ended",
+            self.waits.clone(),
         );
         registry.register_with_unit(
             "kakehi_event_accept_duration",

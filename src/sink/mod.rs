@@ -13,6 +13,8 @@
 //! drop an event on 500, 408, 409 and 3xx; whatever may pass is therefore 404, 429 or 503, with `Retry-After` where
 //! they heed it, and the rest of 4xx is for what can never succeed.
 //!
+//! A sender may wait for the end of the run that it starts, like who calls a function: see `wait`.
+//!
 //! A request brings one event, or a batch of them, which is a success if all of it is stored and not otherwise.
 //!
 //! Where senders have to say who they are, whoever does not is answered 401, and who may not send 403: see `access`, and
@@ -27,11 +29,14 @@ mod access;
 mod answer;
 mod body;
 mod deliver;
+mod ends;
 mod guard;
 mod metrics;
 mod policies;
+mod prefer;
 mod receive;
 mod status;
+mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +51,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::ends::Ends;
 use self::metrics::Metrics;
 use self::policies::Policies;
 use crate::api::DEFAULT_NAMESPACE;
@@ -67,6 +73,9 @@ pub struct Options {
     /// Bytes of bodies held at a time, over all requests; more are answered 429. What is made of a body on its way to
     /// the API server takes about three times as much again.
     pub max_buffered_bytes: usize,
+    /// Senders that wait for the end of a run at a time; more are answered 202 at once. With none nobody waits, and no run
+    /// is watched.
+    pub max_waiters: usize,
     /// Time in which a body must arrive. Knative's own server allows as much.
     pub body_timeout: Duration,
     /// Whether senders have to say who they are.
@@ -80,6 +89,7 @@ impl Default for Options {
             max_event_bytes: 512 * 1024,
             max_requests: 1024,
             max_buffered_bytes: 64 * 1024 * 1024,
+            max_waiters: 256,
             body_timeout: Duration::from_secs(10),
             require_auth: false,
         }
@@ -103,6 +113,8 @@ struct Inner {
     metrics: Metrics,
     /// None where nobody has to say who he is.
     doorkeeper: Option<Doorkeeper>,
+    /// The runs whose end is waited for.
+    ends: Ends,
     /// One permit per request.
     requests: Arc<Semaphore>,
     /// One permit per [`body::UNIT`] bytes held.
@@ -130,6 +142,7 @@ impl Sink {
             reviews: Reviews::new(client.clone()),
             policies: Policies::new(client.clone(), triggers.namespace()),
         });
+        let ends = Ends::new(&client, triggers.namespace(), options.max_waiters);
         let inner = Inner {
             client,
             triggers,
@@ -138,6 +151,7 @@ impl Sink {
             shutdown,
             metrics,
             doorkeeper,
+            ends,
             requests,
             memory,
             leftovers,
@@ -150,11 +164,15 @@ impl Sink {
         self.inner.metrics.register(registry);
     }
 
-    /// Follows who may send events, where that is asked, until `shutdown`.
+    /// Follows who may send events, where that is asked, and the runs that are waited for, until `shutdown`.
     pub async fn follow(&self, shutdown: CancellationToken) {
-        if let Some(Doorkeeper { reviews: _, policies }) = &self.inner.doorkeeper {
-            shutdown.run_until_cancelled(Box::pin(policies.follow())).await;
-        }
+        let senders = async {
+            if let Some(Doorkeeper { reviews: _, policies }) = &self.inner.doorkeeper {
+                policies.follow().await;
+            }
+        };
+        let following = async { tokio::join!(senders, self.inner.ends.follow()) };
+        shutdown.run_until_cancelled(Box::pin(following)).await;
     }
 
     /// Whether it is known who may send events.

@@ -22,6 +22,8 @@ use serde_json::json;
 use super::Sink;
 use super::answer::Refusal;
 use super::deliver::Run;
+use super::prefer;
+use super::wait::Room;
 use crate::event;
 use crate::ops::Outcome;
 
@@ -81,14 +83,16 @@ impl Sink {
             return self.shake_hands(namespace, request);
         }
         let begun = Instant::now();
-        let representation = wants_representation(request.headers());
+        let representation = prefer::representation(request.headers());
+        let (asked, room) = (prefer::wait(request.headers()), request.extensions().get::<Room>().cloned());
         match self.take(namespace, job, request).await {
             Ok(events) => {
                 let took = begun.elapsed();
                 for runs in &events {
                     self.inner.metrics.accepted(runs, took);
                 }
-                Ok(accepted(namespace, &events, representation))
+                let started = accepted(namespace, &events, representation);
+                Ok(self.answer((namespace, only(&events)), asked, room, started).await)
             }
             Err(refusal) => {
                 self.inner.metrics.rejected(&refusal);
@@ -196,20 +200,6 @@ fn acceptable(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Whether the sender asks to be told what happened (RFC 7240 §4.2). Brokers do not, and take a body for a failure.
-fn wants_representation(headers: &HeaderMap) -> bool {
-    headers
-        .get_all("prefer")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|preference| preference.split(';').next()?.split_once('='))
-        .any(|(name, value)| {
-            name.trim().eq_ignore_ascii_case("return")
-                && value.trim().trim_matches('"').eq_ignore_ascii_case("representation")
-        })
-}
-
 /// The answer 202. Nothing is in it unless it was asked for: then one line for each Trigger that matched, or for the Job,
 /// with the number of the event in its batch, from 0.
 fn accepted(namespace: &str, events: &[Vec<Run>], representation: bool) -> Response {
@@ -232,10 +222,7 @@ fn accepted(namespace: &str, events: &[Vec<Run>], representation: bool) -> Respo
             .headers_mut()
             .insert("preference-applied", HeaderValue::from_static("return=representation"));
     }
-    let mut executions: Vec<_> = runs().map(|(_, run)| run.execution.as_str()).collect();
-    executions.sort_unstable();
-    executions.dedup();
-    if let [execution] = executions.as_slice()
+    if let Some(execution) = only(events)
         && let Ok(location) = HeaderValue::try_from(format!("/namespaces/{namespace}/executions/{execution}"))
     {
         response.headers_mut().insert(LOCATION, location);
@@ -243,29 +230,16 @@ fn accepted(namespace: &str, events: &[Vec<Run>], representation: bool) -> Respo
     response
 }
 
+/// The run that the request stands for, if it is one.
+fn only(events: &[Vec<Run>]) -> Option<&str> {
+    let mut executions = events.iter().flatten().map(|run| run.execution.as_str());
+    let first = executions.next()?;
+    executions.all(|other| other == first).then_some(first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn prefer(values: &[&'static str]) -> HeaderMap {
-        let name = http::HeaderName::from_static("prefer");
-        values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect()
-    }
-
-    #[test]
-    fn a_representation_is_given_only_to_who_asks_for_it() {
-        for asks in [
-            ["return=representation"].as_slice(),
-            &["Return=\"representation\""],
-            &["respond-async, return=representation; x=y"],
-            &["reply", "return=representation"],
-        ] {
-            assert!(wants_representation(&prefer(asks)), "{asks:?}");
-        }
-        for does_not in [[].as_slice(), &["reply"], &["return=minimal"], &["return"], &["wait=5"]] {
-            assert!(!wants_representation(&prefer(does_not)), "{does_not:?}");
-        }
-    }
 
     fn run(trigger: &str, execution: &str) -> Run {
         Run { trigger: Some(trigger.to_owned()), execution: execution.to_owned(), outcome: Outcome::Created }

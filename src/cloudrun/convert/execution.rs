@@ -22,8 +22,16 @@ pub(in crate::cloudrun) fn execution(
     place: &Place,
     deleted: Option<Timestamp>,
 ) -> v2::Execution {
-    let ExecutionSpec { job, cause: _, events: _, parameters: _, overrides: _, template, cancelled: _ } =
-        &execution.spec;
+    let ExecutionSpec {
+        job,
+        cause: _,
+        events: _,
+        parameters: _,
+        overrides: _,
+        completion: _,
+        template,
+        cancelled: _,
+    } = &execution.spec;
     let ExecutionTemplate { metadata: _, spec } = template;
     let ExecutionTemplateSpec { parallelism, task_count, start_deadline_seconds: _, template } = spec;
     let ExecutionStatus {
@@ -38,6 +46,7 @@ pub(in crate::cloudrun) fn execution(
         retried_count,
         result: _,
         failed_tasks: _,
+        completion: _,
     } = execution.status.clone().unwrap_or_default();
     let given = &execution.metadata;
     let changed = conditions.iter().map(|one| one.last_transition_time.0).max();

@@ -4,7 +4,7 @@ use prost_types::Timestamp;
 
 use super::template::task_template;
 use super::time;
-use crate::api::{CONDITION_COMPLETED, CONDITION_STARTED, Execution, TaskOutcome};
+use crate::api::{ANNOTATION_RESULT, CONDITION_COMPLETED, CONDITION_STARTED, Execution, TaskOutcome};
 use crate::cloudrun::messages::rpc;
 use crate::cloudrun::messages::v2;
 use crate::cloudrun::messages::v2::condition::{ExecutionReason, Reasons, Severity, State};
@@ -14,7 +14,7 @@ use crate::plan::{Task, TaskState};
 
 /// The task that a client sees.
 pub(in crate::cloudrun) fn task(task: &Task, execution: &Execution, name: &TaskName) -> v2::Task {
-    let Task { index, state, retried, created, started, completed, last } = task;
+    let Task { index, shown, state, retried, created, started, completed, last, result } = task;
     let v2::TaskTemplate {
         containers,
         volumes,
@@ -31,12 +31,14 @@ pub(in crate::cloudrun) fn task(task: &Task, execution: &Execution, name: &TaskN
     let created = time::of(created.as_ref().or(given.creation_timestamp.as_ref()));
     let (started, completed) = (time::of(started.as_ref()), time::of(completed.as_ref()));
     let generation = given.generation.unwrap_or_default();
+    let mut annotations = super::metadata::shown(given.annotations.as_ref());
+    annotations.extend(result.clone().map(|result| (ANNOTATION_RESULT.to_owned(), result)));
     v2::Task {
         name: name.to_string(),
         uid: format!("{}-{index}", given.uid.as_deref().unwrap_or_default()),
         generation,
         labels: super::metadata::shown(given.labels.as_ref()),
-        annotations: super::metadata::shown(given.annotations.as_ref()),
+        annotations,
         create_time: created,
         scheduled_time: created,
         start_time: started,
@@ -55,7 +57,7 @@ pub(in crate::cloudrun) fn task(task: &Task, execution: &Execution, name: &TaskN
         reconciling: !state.is_terminal(),
         conditions: conditions(task, started, completed),
         observed_generation: generation,
-        index: *index,
+        index: *shown,
         retried: *retried,
         last_attempt_result: last.as_ref().map(attempt),
         encryption_key,

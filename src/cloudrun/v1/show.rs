@@ -19,7 +19,7 @@ use crate::plan::{is_terminal, plain};
 
 /// The Job that a client in that location sees.
 pub(super) fn job(job: &api::Job, location: &str) -> Job {
-    let api::JobSpec { history: _, suspend: _, event: _, parameters: _, template } = &job.spec;
+    let api::JobSpec { history: _, suspend: _, event: _, completion: _, parameters: _, template } = &job.spec;
     let api::JobStatus {
         observed_generation,
         conditions,
@@ -55,8 +55,16 @@ fn reference(run: api::ExecutionReference) -> ExecutionReference {
 
 /// The run that a client in that location sees.
 pub(super) fn execution(execution: &api::Execution, location: &str) -> Execution {
-    let api::ExecutionSpec { job, cause: _, events: _, parameters: _, overrides: _, template, cancelled: _ } =
-        &execution.spec;
+    let api::ExecutionSpec {
+        job,
+        cause: _,
+        events: _,
+        parameters: _,
+        overrides: _,
+        completion: _,
+        template,
+        cancelled: _,
+    } = &execution.spec;
     let api::ExecutionStatus {
         observed_generation: _,
         conditions,
@@ -69,6 +77,7 @@ pub(super) fn execution(execution: &api::Execution, location: &str) -> Execution
         retried_count,
         result: _,
         failed_tasks: _,
+        completion: _,
     } = execution.status.clone().unwrap_or_default();
     let mut metadata = metadata(&execution.metadata, "executions", location);
     metadata.labels.insert(JOB.to_owned(), job.name.clone());

@@ -7,7 +7,8 @@ use super::labels::{EXECUTION, JOB, RUNNING_STATE};
 use super::shape::{API_VERSION, AttemptResult, Condition, List, ListMetadata, RpcStatus, Task, TaskStatus};
 use super::{Listing, show};
 use crate::api::{
-    CONDITION_COMPLETED, CONDITION_STARTED, Execution, MAX_TASK_COUNT, Reason, Status, TaskOutcome,
+    ANNOTATION_RESULT, CONDITION_COMPLETED, CONDITION_STARTED, Execution, MAX_TASK_COUNT, Reason, Status,
+    TaskOutcome,
 };
 use crate::cloudrun::CloudRun;
 use crate::cloudrun::convert;
@@ -70,7 +71,7 @@ pub(super) fn run_of(name: &str) -> &str {
 
 /// The task that a client in that location sees.
 fn show_task(task: &plan::Task, execution: &Execution, location: &str) -> Task {
-    let plan::Task { index, state, retried, created, started, completed, last } = task;
+    let plan::Task { index, shown, state, retried, created, started, completed, last, result: said } = task;
     let run = execution.metadata.name.as_deref().unwrap_or_default();
     let given = ObjectMeta {
         name: Some(format!("{run}{INFIX}{index}")),
@@ -84,6 +85,7 @@ fn show_task(task: &plan::Task, execution: &Execution, location: &str) -> Task {
     metadata.resource_version = String::new();
     metadata.labels.insert(JOB.to_owned(), execution.spec.job.name.clone());
     metadata.labels.insert(EXECUTION.to_owned(), run.to_owned());
+    metadata.annotations.extend(said.clone().map(|said| (ANNOTATION_RESULT.to_owned(), said)));
     metadata.labels.insert(RUNNING_STATE.to_owned(), word(*state).to_owned());
     Task {
         api_version: API_VERSION.to_owned(),
@@ -91,7 +93,7 @@ fn show_task(task: &plan::Task, execution: &Execution, location: &str) -> Task {
         metadata,
         spec: show::task_spec(&execution.spec.template.spec.template.spec),
         status: TaskStatus {
-            index: *index,
+            index: *shown,
             conditions: conditions(*state, started.is_some(), last.as_ref()),
             start_time: started.clone(),
             completion_time: completed.clone(),

@@ -46,7 +46,7 @@ const NEEDED: [(&str, &[(&str, &str)]); 2] = [
         &[
             ("jobs.run.kakehi.dev", "get list watch"),
             ("triggers.run.kakehi.dev", "list watch"),
-            ("executions.run.kakehi.dev", "create get"),
+            ("executions.run.kakehi.dev", "create get list watch"),
             // Of one namespace, only `get`.
             ("namespaces", "get list watch"),
         ],
@@ -246,7 +246,6 @@ async fn single_rights_are_as_narrow_as_they_can_be() {
         ("sink", own, "get", lease, Some("kakehi-controller"), false),
         ("sink", own, "delete", "executions.run.kakehi.dev", Some("any"), false),
         ("sink", own, "patch", "executions.run.kakehi.dev", Some("any"), false),
-        ("sink", own, "list", "executions.run.kakehi.dev", None, false),
         ("sink", own, "create", "jobs.batch", None, false),
         ("sink", own, "get", "secrets", Some("any"), false),
         ("sink", None, "list", "secrets", None, false),

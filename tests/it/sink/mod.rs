@@ -10,6 +10,7 @@ mod malformed;
 mod policies;
 mod records;
 mod triggers;
+mod waits;
 
 use std::convert::Infallible;
 use std::time::Duration;
