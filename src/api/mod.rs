@@ -7,6 +7,7 @@
 //! What admission can check is written into the schema (`kakehi crd` prints it); this module decides nothing else:
 //! that is `plan`'s work.
 
+mod concurrency;
 mod condition;
 mod crds;
 mod event_record;
@@ -17,6 +18,7 @@ mod parameter;
 mod template;
 mod trigger;
 
+pub use concurrency::{Concurrency, ConcurrencyPolicy, DEFAULT_CONCURRENCY_LIMIT, MAX_CONCURRENCY_KEY};
 pub use condition::{
     CONDITION_COMPLETED, CONDITION_READY, CONDITION_RESOURCES_AVAILABLE, CONDITION_STARTED, Condition,
     NewCondition, Reason, Status, condition, set_condition,
@@ -29,9 +31,9 @@ pub use execution::{
 };
 pub use job::{Address, EventRules, ExecutionReference, History, Job, JobSpec, JobStatus};
 pub use names::{
-    ANNOTATION_DIGEST, ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, API_VERSION, DEFAULT_NAMESPACE,
-    ENV_PREFIX, EVENT_MOUNT_PATH, EVENT_VOLUME, FIELD_MANAGER, GROUP, LABEL_EXECUTION, LABEL_JOB,
-    MAX_JOB_NAME, VERSION, job_audience, namespace_audience,
+    ANNOTATION_ACCEPTED, ANNOTATION_DIGEST, ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, API_VERSION,
+    DEFAULT_NAMESPACE, ENV_PREFIX, EVENT_MOUNT_PATH, EVENT_VOLUME, FIELD_MANAGER, GROUP, LABEL_EXECUTION,
+    LABEL_JOB, MAX_JOB_NAME, VERSION, job_audience, namespace_audience,
 };
 pub use parameter::Parameter;
 pub use template::{

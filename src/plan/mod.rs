@@ -8,6 +8,7 @@
 //! | `prepared` | what a Job asks of an event before it is run for it |
 //! | `execution`, `overrides`, `trace` | (Job, event or overrides) → the Execution to create |
 //! | `files`, `task_set`, `environment` | Execution → `ConfigMap` and `batch/v1` Job |
+//! | `admission`, `backlog` | which runs may start, and whether another may wait |
 //! | `run` | (Execution, task set, Pods, now) → the next step |
 //! | `start`, `progress`, `verdict` | has it started, how far is it, how did it end |
 //! | `standing`, `phase`, `notice` | what the status says, and what is reported |
@@ -15,7 +16,9 @@
 //! | `runs`, `roll_up` | (Job, its runs, now) → its status, and which runs go |
 //! | `trigger` | (Trigger, is there a Job) → its status |
 
+mod admission;
 mod attempt;
+mod backlog;
 mod environment;
 mod execution;
 mod expansion;
@@ -39,7 +42,9 @@ mod trace;
 mod trigger;
 mod verdict;
 
+pub use admission::{Admission, Claim, Fate, Guards, Standing, Terms};
 pub use attempt::Attempt;
+pub use backlog::is_full;
 pub use environment::MAX_EVENT_ENVIRONMENT;
 pub use execution::{Planned, Refusal, digest, manual};
 pub use expansion::{literal, plain};

@@ -22,8 +22,16 @@ pub(in crate::cloudrun) fn execution(
     place: &Place,
     deleted: Option<Timestamp>,
 ) -> v2::Execution {
-    let ExecutionSpec { job, cause: _, events: _, parameters: _, overrides: _, template, cancelled: _ } =
-        &execution.spec;
+    let ExecutionSpec {
+        job,
+        cause: _,
+        events: _,
+        parameters: _,
+        concurrency_key: _,
+        overrides: _,
+        template,
+        cancelled: _,
+    } = &execution.spec;
     let ExecutionTemplate { metadata: _, spec } = template;
     let ExecutionTemplateSpec { parallelism, task_count, start_deadline_seconds: _, template } = spec;
     let ExecutionStatus {

@@ -19,7 +19,8 @@ use crate::plan::{is_terminal, plain};
 
 /// The Job that a client in that location sees.
 pub(super) fn job(job: &api::Job, location: &str) -> Job {
-    let api::JobSpec { history: _, suspend: _, event: _, parameters: _, template } = &job.spec;
+    let api::JobSpec { history: _, suspend: _, concurrency: _, event: _, parameters: _, template } =
+        &job.spec;
     let api::JobStatus {
         observed_generation,
         conditions,
@@ -55,8 +56,16 @@ fn reference(run: api::ExecutionReference) -> ExecutionReference {
 
 /// The run that a client in that location sees.
 pub(super) fn execution(execution: &api::Execution, location: &str) -> Execution {
-    let api::ExecutionSpec { job, cause: _, events: _, parameters: _, overrides: _, template, cancelled: _ } =
-        &execution.spec;
+    let api::ExecutionSpec {
+        job,
+        cause: _,
+        events: _,
+        parameters: _,
+        concurrency_key: _,
+        overrides: _,
+        template,
+        cancelled: _,
+    } = &execution.spec;
     let api::ExecutionStatus {
         observed_generation: _,
         conditions,
