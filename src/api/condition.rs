@@ -45,7 +45,7 @@ impl Status {
 pub enum Reason {
     /// Created; nothing was done yet.
     Pending,
-    /// Held back: its Job is suspended.
+    /// Held back: its Job is suspended, or others are before it.
     Queued,
     /// The tasks were handed to the cluster; none has started.
     Starting,
@@ -71,6 +71,12 @@ pub enum Reason {
     Cancelling,
     /// Stopped on request.
     Cancelled,
+    /// Stopped, or never started, because its Job lets a later run take its place.
+    Replaced,
+    /// Never started, because others of its Job were under way and the Job wants no more.
+    ConcurrencyForbidden,
+    /// Waited longer than its Job lets it.
+    QueueTimeout,
     /// The `batch/v1` Job vanished or was ended by somebody else.
     JobLost,
     /// Of a Job or Trigger: fit for use.
@@ -100,6 +106,9 @@ impl Reason {
         Reason::Refused,
         Reason::Cancelling,
         Reason::Cancelled,
+        Reason::Replaced,
+        Reason::ConcurrencyForbidden,
+        Reason::QueueTimeout,
         Reason::JobLost,
         Reason::Ready,
         Reason::FilterInvalid,
@@ -124,6 +133,9 @@ impl Reason {
             Reason::Refused => "Refused",
             Reason::Cancelling => "Cancelling",
             Reason::Cancelled => "Cancelled",
+            Reason::Replaced => "Replaced",
+            Reason::ConcurrencyForbidden => "ConcurrencyForbidden",
+            Reason::QueueTimeout => "QueueTimeout",
             Reason::JobLost => "JobLost",
             Reason::Ready => "Ready",
             Reason::FilterInvalid => "FilterInvalid",

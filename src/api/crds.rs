@@ -166,6 +166,58 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_takes_a_policy_that_counts_and_numbers_that_mean_something() {
+        let limited = |concurrency: Value| {
+            let mut job = job("resize", 1);
+            job["spec"]["concurrency"] = concurrency;
+            refusal("Job", &job, None)
+        };
+        for fine in [
+            json!({}),
+            json!({"policy": "Allow", "queueLimit": 0, "queueTimeoutSeconds": 1}),
+            json!({"policy": "Queue", "limit": 10_000, "key": "event.subject", "queueLimit": 1_000_000}),
+            json!({"policy": "Forbid"}),
+            json!({"policy": "Replace", "limit": 1}),
+        ] {
+            assert_eq!(limited(fine.clone()), "", "{fine}");
+        }
+        for (wrong, why) in [
+            (json!({"limit": 2}), "counts only with the policy"),
+            (json!({"policy": "Allow", "limit": 2}), "counts only with the policy"),
+            (json!({"policy": "Allow", "key": "event.id"}), "counts only with the policy"),
+            (json!({"policy": "Sometimes"}), "policy"),
+            (json!({"policy": "Queue", "limit": 0}), "limit"),
+            (json!({"policy": "Queue", "limit": 10_001}), "limit"),
+            (json!({"policy": "Queue", "key": ""}), "key"),
+            (json!({"policy": "Queue", "key": "x".repeat(1025)}), "key"),
+            (json!({"policy": "Queue", "queueLimit": -1}), "queueLimit"),
+            (json!({"policy": "Queue", "queueTimeoutSeconds": 0}), "queueTimeoutSeconds"),
+        ] {
+            assert!(limited(wrong.clone()).contains(why), "{wrong}: {}", limited(wrong.clone()));
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_run_is_fixed() {
+        let run = |key: Option<&str>| {
+            let mut run = json!({
+                "metadata": {"name": "r-1"},
+                "spec": {"job": {"name": "r", "uid": "u", "generation": 1}, "cause": {"type": "Address"}, "events": [],
+                    "parameters": [], "cancelled": false,
+                    "template": {"spec": {"taskCount": 1, "template": {"spec": {"containers": [{"image": "i"}]}}}}},
+            });
+            if let Some(key) = key {
+                run["spec"]["concurrencyKey"] = json!(key);
+            }
+            run
+        };
+        assert_eq!(refusal("Execution", &run(Some("a")), Some(&run(Some("a")))), "");
+        for (old, new) in [(Some("a"), Some("b")), (Some("a"), None), (None, Some("a"))] {
+            assert!(refusal("Execution", &run(new), Some(&run(old))).contains("fixed"), "{old:?} {new:?}");
+        }
+    }
+
+    #[test]
     fn a_filter_holds_one_dialect_at_every_depth() {
         let trigger = |filter: Value| json!({"metadata": {"name": "t"}, "spec": {"job": {"name": "j"}, "filters": [filter]}});
         let one = json!({"exact": {"type": "a"}});

@@ -25,6 +25,7 @@ use super::template::ExecutionTemplate;
     derive = "Default",
     derive = "PartialEq",
     doc = "One run of a Job: its tasks, the event behind it, and how it ended.",
+    validation = Rule::new("has(self.spec.concurrencyKey) == has(oldSelf.spec.concurrencyKey)").message("spec.concurrencyKey is fixed when the run is created"),
     validation = Rule::new("has(self.spec.overrides) == has(oldSelf.spec.overrides)").message("spec.overrides is fixed when the run is created"),
     validation = Rule::new("has(self.spec.completion) == has(oldSelf.spec.completion)").message("spec.completion is fixed when the run is created"),
     printcolumn(name = "Job", type_ = "string", json_path = ".spec.job.name"),
@@ -68,6 +69,11 @@ pub struct ExecutionSpec {
     #[schemars(length(max = 1000))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
     pub parameters: Vec<ParameterValue>,
+    /// With which other runs of its Job this one is counted, where the Job counts them by a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
+    pub concurrency_key: Option<String>,
     /// What the run changes of its Job's template; the template here has it already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::completion::Completion;
+use super::concurrency::Concurrency;
 use super::parameter::Parameter;
 use super::template::ExecutionTemplate;
 
@@ -31,6 +32,7 @@ use super::template::ExecutionTemplate;
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Executions", type_ = "integer", json_path = ".status.executionCount"),
     printcolumn(name = "Running", type_ = "integer", json_path = ".status.runningCount"),
+    printcolumn(name = "Queued", type_ = "integer", json_path = ".status.queuedCount"),
     printcolumn(name = "Latest", type_ = "string", json_path = ".status.latestCreatedExecution.name"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "URL", type_ = "string", json_path = ".status.address.url", priority = 1)
@@ -43,6 +45,9 @@ pub struct JobSpec {
     /// True: events are accepted and queued, nothing starts.
     #[serde(default)]
     pub suspend: bool,
+    /// How many runs there may be at a time, and what becomes of the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
     /// What the Job asks of the events that run it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventRules>,

@@ -8,6 +8,7 @@
 //! that is `plan`'s work.
 
 mod completion;
+mod concurrency;
 mod condition;
 mod crds;
 mod event_record;
@@ -21,6 +22,7 @@ mod trigger;
 pub use completion::{
     BackoffPolicy, Completion, CompletionOutcome, CompletionStatus, Delivery, Destination, ObjectReference,
 };
+pub use concurrency::{Concurrency, ConcurrencyPolicy, DEFAULT_CONCURRENCY_LIMIT, MAX_CONCURRENCY_KEY};
 pub use condition::{
     CONDITION_COMPLETED, CONDITION_READY, CONDITION_RESOURCES_AVAILABLE, CONDITION_STARTED, Condition,
     NewCondition, Reason, Status, condition, set_condition,
@@ -36,9 +38,10 @@ pub use job::{
     MAX_WAIT_SECONDS, Reply,
 };
 pub use names::{
-    ANNOTATION_DIGEST, ANNOTATION_RESULT, ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, API_VERSION,
-    DEFAULT_NAMESPACE, ENV_PREFIX, EVENT_MOUNT_PATH, EVENT_VOLUME, EXTENSION_CHAIN, FIELD_MANAGER, GROUP,
-    LABEL_EXECUTION, LABEL_JOB, MAX_JOB_NAME, VERSION, job_audience, namespace_audience,
+    ANNOTATION_ACCEPTED, ANNOTATION_DIGEST, ANNOTATION_RESULT, ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE,
+    API_VERSION, DEFAULT_NAMESPACE, ENV_PREFIX, EVENT_MOUNT_PATH, EVENT_VOLUME, EXTENSION_CHAIN,
+    FIELD_MANAGER, GROUP, LABEL_EXECUTION, LABEL_JOB, MAX_JOB_NAME, VERSION, job_audience,
+    namespace_audience,
 };
 pub use parameter::Parameter;
 pub use template::{

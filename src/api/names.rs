@@ -16,6 +16,10 @@ pub const LABEL_EXECUTION: &str = "run.kakehi.dev/execution";
 /// Annotation on an Execution: the whole digest of (job uid, dedup key), compared when names meet.
 pub const ANNOTATION_DIGEST: &str = "run.kakehi.dev/digest";
 
+/// Annotation on an Execution: when it was accepted, to the microsecond. Kubernetes says the second; within it, runs that wait
+/// for each other are told apart by this.
+pub const ANNOTATION_ACCEPTED: &str = "run.kakehi.dev/accepted";
+
 /// Annotation on an Execution: the trace that its event belongs to, as a W3C `traceparent`.
 pub const ANNOTATION_TRACEPARENT: &str = "run.kakehi.dev/traceparent";
 /// Annotation on an Execution: the `tracestate` of that trace.

@@ -16,6 +16,7 @@ use crate::cloudrun::CloudRun;
 use crate::controllers;
 use crate::listen::Listener;
 use crate::local;
+use crate::plan::Guards;
 use crate::sink;
 use crate::triggers::Triggers;
 
@@ -41,6 +42,8 @@ pub struct DevOptions {
     pub access: Access,
     /// The certificate of that port; none for one without TLS.
     pub tls: Option<TlsFiles>,
+    /// Bounds on what is under way.
+    pub guards: Guards,
     /// Pods that run at the same time.
     pub max_pods: usize,
     /// Bytes that one event may have.
@@ -84,6 +87,7 @@ impl Dev {
             cloud_run,
             access,
             tls,
+            guards,
             max_pods,
             max_event_bytes,
             inherited,
@@ -112,6 +116,7 @@ impl Dev {
         );
         let controlling = controllers::Options {
             sink_url: format!("http://{}", sink.address()),
+            guards,
             ..controllers::Options::default()
         };
 

@@ -10,7 +10,8 @@ use super::list::values;
 use super::output::{Format, Output, Rows, age, one_line, span};
 use super::{Error, Exit, Global, rows, story};
 use crate::api::{
-    CompletionOutcome, CompletionStatus, Condition, EventRecord, Execution, Job, LABEL_JOB, Trigger,
+    CompletionOutcome, CompletionStatus, Concurrency, ConcurrencyPolicy, Condition,
+    DEFAULT_CONCURRENCY_LIMIT, EventRecord, Execution, Job, LABEL_JOB, Trigger,
 };
 use crate::ops::{self, Description};
 use crate::plan::{self, Attempt};
@@ -96,6 +97,9 @@ fn execution(description: &Description, now: Timestamp) -> String {
     field(&mut text, "Status", &if message.is_empty() { state } else { format!("{state}: {message}") });
     if let Some(took) = story::took(execution, now) {
         field(&mut text, "Duration", &span(took));
+    }
+    if let Some(key) = &spec.concurrency_key {
+        field(&mut text, "Counted by", &one_line(key));
     }
     field(&mut text, "Tasks", &story::counts(execution));
     if let Some(parallelism) = spec.template.spec.parallelism.filter(|some| *some > 0) {
@@ -226,6 +230,9 @@ fn job(job: &Job, mut runs: Vec<Execution>, now: Timestamp) -> String {
         "Suspended",
         if job.spec.suspend { "yes: events are accepted, nothing starts" } else { "no" },
     );
+    if let Some(concurrency) = &job.spec.concurrency {
+        field(&mut text, "Concurrency", &limits(concurrency));
+    }
     if let Some(key) = job.spec.event.as_ref().and_then(|rules| rules.dedup_key.as_deref()) {
         field(&mut text, "Dedup key", &one_line(key));
     }
@@ -256,6 +263,19 @@ fn job(job: &Job, mut runs: Vec<Execution>, now: Timestamp) -> String {
     runs.iter().take(LATEST).for_each(|run| table.push(rows::execution(run, now)));
     section(&mut text, "Latest executions", &table);
     text
+}
+
+/// How many runs there may be, in one line.
+fn limits(concurrency: &Concurrency) -> String {
+    let Concurrency { policy, limit, key, queue_limit, queue_timeout_seconds } = concurrency;
+    let mut words = vec![policy.as_str().to_owned()];
+    if *policy != ConcurrencyPolicy::Allow {
+        words.push(format!("{} at a time", limit.unwrap_or(DEFAULT_CONCURRENCY_LIMIT)));
+    }
+    words.extend(key.as_ref().map(|key| format!("for each {}", one_line(key))));
+    words.extend(queue_limit.map(|limit| format!("{limit} may wait")));
+    words.extend(queue_timeout_seconds.map(|seconds| format!("for {seconds} s at most")));
+    words.join(", ")
 }
 
 /// A Trigger with its whole filter.

@@ -14,6 +14,7 @@ mod describe;
 mod dev;
 mod error;
 mod follow;
+mod guards;
 mod kinds;
 mod list;
 mod logs;

@@ -11,7 +11,7 @@ use crate::api::{CONDITION_READY, Condition, Execution, Filter, Job, Trigger, Tr
 const FILTER_WIDTH: usize = 48;
 
 /// Heading of [`job`].
-pub(crate) const JOB: &[&str] = &["NAME", "READY", "EXECUTIONS", "RUNNING", "LATEST", "AGE"];
+pub(crate) const JOB: &[&str] = &["NAME", "READY", "EXECUTIONS", "RUNNING", "QUEUED", "LATEST", "AGE"];
 /// Heading of [`execution`].
 pub(crate) const EXECUTION: &[&str] = &["NAME", "JOB", "STATUS", "TASKS", "CAUSE", "DURATION", "AGE"];
 /// Heading of [`trigger`].
@@ -27,6 +27,7 @@ pub(crate) fn job(job: &Job, now: Timestamp) -> Vec<String> {
         ready,
         status.execution_count.to_string(),
         status.running_count.to_string(),
+        status.queued_count.to_string(),
         latest,
         age(created(job), now),
     ]
@@ -163,10 +164,10 @@ mod tests {
             },
         }))
         .unwrap();
-        assert_eq!(job(&one, now()), ["resize", "True", "4", "1", "resize-abc", "3m"]);
+        assert_eq!(job(&one, now()), ["resize", "True", "4", "1", "0", "resize-abc", "3m"]);
         one.spec.suspend = true;
         one.status = None;
-        assert_eq!(job(&one, now()), ["resize", "Suspended", "0", "0", "", "3m"]);
+        assert_eq!(job(&one, now()), ["resize", "Suspended", "0", "0", "0", "", "3m"]);
         assert_eq!(job(&one, now()).len(), JOB.len());
     }
 

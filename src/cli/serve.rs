@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::access::AccessFlags;
 use super::connect::{Configured, parse_url};
+use super::guards::GuardFlags;
 use super::{Error, Exit, Global, Interruptions, connect};
 use crate::api::DEFAULT_NAMESPACE;
 use crate::app::{ApiRole, Clients, ControllerRole, LeaseOptions, Serve, ServeOptions, SinkRole, Timing};
@@ -90,6 +91,8 @@ pub(crate) struct Args {
     /// Take events only from senders with a token for the job, and let jobs publish for whom it must be; both roles need this
     #[arg(long)]
     require_auth: bool,
+    #[command(flatten)]
+    guards: GuardFlags,
     /// Lease that decides which controller works
     #[arg(long, value_name = "NAME", env = "KAKEHI_LEASE_NAME", default_value = "kakehi-controller")]
     lease_name: String,
@@ -165,6 +168,7 @@ impl Args {
                 sink_url: sink_url.trim_end_matches('/').to_owned(),
                 is_guarded: self.require_auth,
                 namespace: watched.cloned(),
+                guards: self.guards.guards(),
                 ..controllers::Options::default()
             },
             lease: LeaseOptions {

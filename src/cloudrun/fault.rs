@@ -129,7 +129,7 @@ impl From<ops::Error> for Fault {
             Error::AlreadyExists { kind, name } => Self::about(Code::AlreadyExists, message, &kind, &name),
             Error::Refusal(refusal) => refusal.into(),
             Error::Rejected { code: _, message, causes } => Self::rejected(message, causes),
-            Error::OverQuota { .. } => Self::new(Code::ResourceExhausted, message),
+            Error::OverQuota { .. } | Error::QueueFull { .. } => Self::new(Code::ResourceExhausted, message),
             // The caller was asked about and has the right. Who lacks one is our own account; or a policy of the cluster
             // is against it, whoever asks.
             Error::Forbidden { .. } => {

@@ -325,12 +325,14 @@ fn end(execution: &Execution) -> rpc::Status {
     let reason =
         completed.and_then(|completed| Reason::ALL.iter().find(|one| one.as_str() == completed.reason));
     let code = match reason {
-        Some(Reason::Cancelled) => Code::Cancelled,
-        Some(Reason::TaskTimeout | Reason::StartDeadlineExceeded) => Code::DeadlineExceeded,
+        Some(Reason::Cancelled | Reason::Replaced) => Code::Cancelled,
+        Some(Reason::TaskTimeout | Reason::StartDeadlineExceeded | Reason::QueueTimeout) => {
+            Code::DeadlineExceeded
+        }
         Some(
             Reason::ImagePullFailed | Reason::ContainerConfigFailed | Reason::Unschedulable | Reason::Refused,
         ) => Code::FailedPrecondition,
-        Some(Reason::JobLost | Reason::JobNotFound) => Code::Aborted,
+        Some(Reason::ConcurrencyForbidden | Reason::JobLost | Reason::JobNotFound) => Code::Aborted,
         // What a failing program means is not for us to say.
         _ => Code::Unknown,
     };

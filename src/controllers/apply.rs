@@ -2,6 +2,7 @@
 //! planning again, because every step finds its own work.
 
 use std::fmt::Debug;
+use std::time::Instant;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1 as batchv1;
@@ -9,10 +10,12 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::object::HasStatus;
 use kube::{Api, Client, Resource};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::pace::{Answer, Pace};
 use super::report::report;
 use super::world::key;
 use crate::api::{Execution, FIELD_MANAGER};
@@ -22,9 +25,9 @@ use crate::plan::{self, NAME_TAKEN, Plan, Tasks};
 /// Does what `plan` says.
 ///
 /// When the API server does not accept the tasks, the plan is replaced by the one that says so. Answers the version of
-/// the run that the status was written as, if one was.
+/// the run that the status was written as, if one was. How the tasks were taken decides how fast more are made.
 pub(super) async fn apply(
-    client: &Client,
+    (client, pace): (&Client, &Mutex<Pace>),
     execution: &Execution,
     plan: Plan,
     now: Timestamp,
@@ -33,7 +36,10 @@ pub(super) async fn apply(
     let (mut status, mut notice) = (status, notice);
     let (mut again, mut version) = (None, None);
     if let Some(tasks) = create {
-        let instead = match make(client, execution, &tasks).await {
+        let begun = Instant::now();
+        let made = make(client, execution, &tasks).await;
+        pace.lock().answered(answer(&made), begun.elapsed(), Instant::now());
+        let instead = match made {
             Ok(()) => None,
             Err(Failure::Refused(message)) => Some(plan::refused(execution, &message, now)),
             Err(Failure::HeldBack(error)) => {
@@ -78,6 +84,7 @@ impl From<ops::Error> for Failure {
             ops::Error::NotFound { .. }
             | ops::Error::AlreadyExists { .. }
             | ops::Error::Refusal(_)
+            | ops::Error::QueueFull { .. }
             | ops::Error::Conflict { .. }
             | ops::Error::Unavailable(_)
             | ops::Error::TimedOut { .. }
@@ -86,6 +93,15 @@ impl From<ops::Error> for Failure {
             | ops::Error::Log { .. }
             | ops::Error::Watch(_) => Failure::Later(error),
         }
+    }
+}
+
+/// What the API server's answer says about how busy it is.
+fn answer(made: &Result<(), Failure>) -> Answer {
+    match made {
+        Ok(()) => Answer::Taken,
+        Err(Failure::Later(ops::Error::Unavailable(_) | ops::Error::TimedOut { .. })) => Answer::Overloaded,
+        Err(Failure::Refused(_) | Failure::HeldBack(_) | Failure::Later(_)) => Answer::Else,
     }
 }
 

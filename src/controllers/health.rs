@@ -1,7 +1,5 @@
 //! Whether the caches can be believed: has every watch listed once, and has one broken since.
 
-use std::time::{Duration, Instant};
-
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -19,15 +17,10 @@ impl Watched {
     const COUNT: usize = 5;
 }
 
-/// How long a watch that broke and then stayed silent counts as broken. A watch that mends itself says nothing until
-/// something happens; one that does not mend reports an error every 90 seconds at least, which is its longest pause and
-/// what its client puts up with ([`Manners`](crate::manners::Manners)).
-const DOUBT: Duration = Duration::from_secs(120);
-
 /// Health of the watches.
 pub(super) struct Health {
     listed: watch::Sender<[bool; Watched::COUNT]>,
-    broken: Mutex<[Option<Instant>; Watched::COUNT]>,
+    broken: Mutex<[bool; Watched::COUNT]>,
 }
 
 impl Default for Health {
@@ -37,8 +30,9 @@ impl Default for Health {
 }
 
 impl Health {
-    /// A watch has brought its whole list.
+    /// A watch has brought its whole list: whatever was missed before is known now.
     pub(super) fn listed(&self, kind: Watched) {
+        self.broken.lock()[kind as usize] = false;
         self.listed.send_modify(|listed| listed[kind as usize] = true);
     }
 
@@ -47,19 +41,14 @@ impl Health {
         self.listed.borrow()[kind as usize]
     }
 
-    /// A watch has brought something.
-    pub(super) fn works(&self, kind: Watched) {
-        self.broken.lock()[kind as usize] = None;
+    /// A watch broke: until it has listed again, its cache may be behind the world.
+    pub(super) fn broke(&self, kind: Watched) {
+        self.broken.lock()[kind as usize] = true;
     }
 
-    /// A watch broke at `now`.
-    pub(super) fn broke(&self, kind: Watched, now: Instant) {
-        self.broken.lock()[kind as usize] = Some(now);
-    }
-
-    /// Whether a cache may be behind the world.
-    pub(super) fn is_doubtful(&self, now: Instant) -> bool {
-        self.broken.lock().iter().flatten().any(|since| now.saturating_duration_since(*since) < DOUBT)
+    /// Whether the caches show the world as it was a moment ago.
+    pub(super) fn is_good(&self) -> bool {
+        self.listed.borrow().iter().all(|listed| *listed) && !self.broken.lock().contains(&true)
     }
 
     /// Waits until every watch has listed once.
@@ -88,15 +77,19 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_watch_is_doubted_until_it_speaks_or_was_long_silent() {
-        let (health, now) = (Health::default(), Instant::now());
-        assert!(!health.is_doubtful(now));
-        health.broke(Watched::Pods, now);
-        assert!(health.is_doubtful(now));
-        assert!(!health.is_doubtful(now + DOUBT));
-        health.works(Watched::Jobs);
-        assert!(health.is_doubtful(now), "another watch's word does not help");
-        health.works(Watched::Pods);
-        assert!(!health.is_doubtful(now));
+    fn a_broken_watch_is_doubted_until_it_has_listed_again() {
+        let health = Health::default();
+        let all = [Watched::Executions, Watched::Jobs, Watched::Triggers, Watched::TaskSets, Watched::Pods];
+        for kind in all {
+            assert!(!health.is_good());
+            health.listed(kind);
+        }
+        assert!(health.is_good());
+        health.broke(Watched::Pods);
+        assert!(!health.is_good());
+        health.listed(Watched::Jobs);
+        assert!(!health.is_good(), "another list does not help");
+        health.listed(Watched::Pods);
+        assert!(health.is_good());
     }
 }

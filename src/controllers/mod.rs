@@ -13,6 +13,7 @@ mod health;
 mod jobs;
 mod live;
 mod metrics;
+mod pace;
 mod report;
 mod trim;
 mod watches;
@@ -42,7 +43,7 @@ use self::health::Watched;
 use self::metrics::ControllerName;
 pub use self::metrics::Metrics;
 use self::watches::{Queues, Wanted, Writers};
-use self::world::World;
+use self::world::{Stores, World};
 use crate::event::TraceContext;
 use crate::manners::Manners;
 use crate::ops;
@@ -70,6 +71,8 @@ pub struct Options {
     pub is_guarded: bool,
     /// The namespace whose objects are looked after; none for all of them.
     pub namespace: Option<String>,
+    /// How many runs may be under way.
+    pub guards: plan::Guards,
     /// Where they count.
     pub metrics: Metrics,
     /// Where they say whether they know the world.
@@ -88,16 +91,22 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
 
 /// The same by another clock.
 pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: CancellationToken) {
-    let Options { sink_url, is_guarded, namespace, metrics, caches, manners } = options;
+    let Options { sink_url, is_guarded, namespace, guards, metrics, caches, manners } = options;
     let filling = caches.fill();
     let client = manners.towards(&client);
     let (executions, execution_writer) = reflector::store();
     let (jobs, job_writer) = reflector::store();
     let (triggers, trigger_writer) = reflector::store();
-    let world = Arc::new(World::new(executions.clone(), jobs.clone(), triggers.clone()));
+    let stores = Stores { executions: executions.clone(), jobs: jobs.clone(), triggers: triggers.clone() };
+    let world = Arc::new(World::new(stores, guards, clock));
     let writers = Writers { executions: execution_writer, jobs: job_writer, triggers: trigger_writer };
     let (queues, requests) = watches::queues();
-    let runs = Arc::new(executions::Context { client: client.clone(), world: world.clone(), clock });
+    let runs = Arc::new(executions::Context {
+        client: client.clone(),
+        world: world.clone(),
+        queues: queues.clone(),
+        clock,
+    });
     let rest =
         Arc::new(jobs::Context { client: client.clone(), world: world.clone(), sink_url, is_guarded, clock });
     let counted = |name| (name, metrics.clone());
@@ -128,7 +137,8 @@ pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: Ca
     metrics.forgot();
 }
 
-/// Has the Jobs with news looked at, a few times a second at most, and counts their runs less often.
+/// Has the Jobs with news looked at, a few times a second at most, and counts their runs less often. What could start, and
+/// was not told to, is told now.
 async fn sum_up(world: &World, queues: &Queues, metrics: &Metrics, shutdown: &CancellationToken) {
     let mut ticks = tokio::time::interval(ROLL_UP);
     for tick in (0..COUNT_EVERY).cycle() {
@@ -140,7 +150,8 @@ async fn sum_up(world: &World, queues: &Queues, metrics: &Metrics, shutdown: &Ca
             metrics.counted(&counts);
         }
         let dirty = world.history.lock().take_dirty();
-        queues.send(Wanted { jobs: dirty.into_iter().collect(), ..Wanted::default() }).await;
+        let jobs = dirty.into_iter().collect();
+        queues.send(Wanted { executions: world.admit(), jobs, ..Wanted::default() }).await;
     }
 }
 

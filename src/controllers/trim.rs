@@ -11,7 +11,8 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodTemplateSpec};
 use kube::core::ObjectMeta;
 
 use crate::api::{
-    ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, Execution, GROUP, Job, TaskSpec, TemplateMetadata, Trigger,
+    ANNOTATION_ACCEPTED, ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, Execution, GROUP, Job, TaskSpec,
+    TemplateMetadata, Trigger,
 };
 
 /// Domains of the labels and annotations that decisions read: ours, and the Job controller's on its Pods.
@@ -23,7 +24,8 @@ pub(super) fn execution(execution: &mut Execution) {
     let metadata = &mut execution.metadata;
     (metadata.managed_fields, metadata.owner_references, metadata.labels) = (None, None, None);
     let annotations = metadata.annotations.get_or_insert_default();
-    annotations.retain(|key, _| [ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE].contains(&key.as_str()));
+    let read = [ANNOTATION_ACCEPTED, ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE];
+    annotations.retain(|key, _| read.contains(&key.as_str()));
     metadata.annotations = metadata.annotations.take().filter(|kept| !kept.is_empty());
     execution.spec.events = Vec::new();
     execution.spec.parameters = Vec::new();
@@ -169,8 +171,14 @@ mod tests {
                         let mut kept = run.clone();
                         execution(&mut kept);
                         let plan = |execution: &Execution| {
-                            let observed =
-                                Observed { execution, template, task_set, pods: &[], pods_are_fresh: true };
+                            let observed = Observed {
+                                execution,
+                                template,
+                                standing: plan::Fate::Go.into(),
+                                task_set,
+                                pods: &[],
+                                pods_are_fresh: true,
+                            };
                             plan::run(&observed, now)
                         };
                         let (mut from_whole, mut from_kept) = (plan(&run), plan(&kept));

@@ -2,17 +2,17 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher::{Config, Event, watcher};
+use kube::runtime::utils::Backoff as _;
+use kube::runtime::watcher::{Config, DefaultBackoff, Event, watcher};
 use kube::{Api, Client, Resource};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -28,6 +28,9 @@ use crate::ops::scoped;
 
 /// Objects that wait to be queued. The controllers take them in at once; more than this only slows the watch down.
 const QUEUE: usize = 1024;
+
+/// Between two attempts at a list, should the usual pauses ever come to an end.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Where the watches say which objects are to be looked at.
 #[derive(Clone)]
@@ -140,6 +143,9 @@ struct Watch {
 
 impl Watch {
     /// Follows one watch for ever. `on` sees every event in order and says what is to be looked at.
+    ///
+    /// After an error everything is listed anew rather than watched on: only a complete list ends the doubt whether
+    /// something was missed, and while there is doubt nothing starts.
     async fn follow<K>(
         &self,
         kind: Watched,
@@ -150,27 +156,31 @@ impl Watch {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let Self { world, queues } = self;
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let watch = || Box::pin(watcher(api.clone(), config.clone()));
+        let (mut events, mut backoff) = (watch(), DefaultBackoff::default());
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
                     let (listed, answers) = (matches!(event, Event::InitDone), answers(&event));
-                    let wanted = on(world, event);
+                    let mut wanted = on(world, event);
                     if listed {
                         world.health.listed(kind);
                     }
                     if answers {
-                        world.health.works(kind);
+                        backoff.reset();
                     }
+                    wanted.executions.extend(world.admit());
                     queues.send(wanted).await;
                 }
                 Err(error) => {
-                    world.health.broke(kind, Instant::now());
+                    world.health.broke(kind);
                     tracing::warn!(
                         ?kind,
                         error = &error as &dyn std::error::Error,
-                        "a watch broke; it will be mended"
+                        "a watch broke; everything is listed anew"
                     );
+                    tokio::time::sleep(backoff.next().unwrap_or(LONGEST_PAUSE)).await;
+                    events = watch();
                 }
             }
         }
@@ -232,6 +242,8 @@ fn on_execution(world: &World, writer: &mut Writer<Execution>, event: Event<Exec
             world.history.lock().commit();
             writer.apply_watcher_event(&Event::InitDone);
             world.keep_open();
+            // A task set that came while the list was read found nobody.
+            world.claim_all();
             return Wanted {
                 executions: keys(&world.executions),
                 jobs: keys(&world.jobs),
@@ -270,6 +282,7 @@ fn on_job(world: &World, writer: &mut Writer<Job>, event: Event<Job>) -> Wanted 
         }
         Event::InitDone => {
             writer.apply_watcher_event(&Event::InitDone);
+            world.set_all_terms();
             let exists =
                 |(namespace, name): &Key| world.jobs.get(&ObjectRef::new(name).within(namespace)).is_some();
             world.summed.retain(exists);
@@ -282,6 +295,7 @@ fn on_job(world: &World, writer: &mut Writer<Job>, event: Event<Job>) -> Wanted 
         Event::Apply(job) => {
             let before = world.jobs.get(&ObjectRef::from_obj(&job));
             writer.apply_watcher_event(&Event::Apply(job.clone()));
+            world.set_terms(&job, true);
             // The roll-up writes a Job twice a second. If that were news, the next roll-up would follow at once, and
             // so would the one after it for as long as runs come and go.
             let news =
@@ -293,6 +307,7 @@ fn on_job(world: &World, writer: &mut Writer<Job>, event: Event<Job>) -> Wanted 
         }
         Event::Delete(job) => {
             writer.apply_watcher_event(&Event::Delete(job.clone()));
+            world.set_terms(&job, false);
             world.summed.forget(&key(&job.metadata));
             dependents(world, &job)
         }
@@ -335,7 +350,18 @@ fn on_task_set(world: &World, event: Event<batchv1::Job>) -> Wanted {
     {
         world.written.task_set_is_gone(&run);
     }
-    on_child(world, &world.task_sets, event.modify(trim::task_set))
+    let (whose, listed) = match &event {
+        Event::Apply(task_set) | Event::Delete(task_set) => (execution_of(task_set), false),
+        Event::Init | Event::InitApply(_) => (None, false),
+        Event::InitDone => (None, true),
+    };
+    let wanted = on_child(world, &world.task_sets, event.modify(trim::task_set));
+    if listed {
+        world.claim_all();
+    } else if let Some(run) = whose {
+        world.claim_anew(&run);
+    }
+    wanted
 }
 
 fn on_pod(world: &World, event: Event<Pod>) -> Wanted {
@@ -370,12 +396,15 @@ where
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
     use kube::runtime::reflector;
     use serde_json::json;
 
     use super::*;
     use crate::controllers::health::Health;
+    use crate::controllers::world::Stores;
     use crate::controllers::written::{Before, Standing};
+    use crate::plan::Guards;
 
     struct Watching {
         world: World,
@@ -387,7 +416,8 @@ mod tests {
             let (executions, execution_writer) = reflector::store();
             let (jobs, job_writer) = reflector::store();
             let (triggers, trigger_writer) = reflector::store();
-            let world = World::new(executions, jobs, triggers);
+            let stores = Stores { executions, jobs, triggers };
+            let world = World::new(stores, Guards::default(), Timestamp::now);
             let writers =
                 Writers { executions: execution_writer, jobs: job_writer, triggers: trigger_writer };
             let mut this = Self { world, writers };

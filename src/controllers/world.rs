@@ -9,15 +9,18 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::batch::v1 as batchv1;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use kube::core::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use parking_lot::Mutex;
 
+use super::Clock;
 use super::children::Children;
 use super::health::Health;
+use super::pace::Pace;
 use super::written::{Before, Standing, Written};
 use crate::api::{Execution, Job, Trigger};
-use crate::plan::{self, Brief, Phase, Runs, Template};
+use crate::plan::{self, Admission, Brief, Claim, Fate, Guards, Phase, Runs, Template, Terms};
 
 /// Namespace and name.
 pub(super) type Key = (String, String);
@@ -36,6 +39,11 @@ pub(super) struct World {
     pub(super) task_sets: Mutex<Children<batchv1::Job>>,
     pub(super) pods: Mutex<Children<Pod>>,
     pub(super) history: Mutex<History>,
+    /// Which runs have a place among those that may be under way.
+    admission: Mutex<Admission>,
+    /// How many of them are made at a time.
+    pub(super) pace: Mutex<Pace>,
+    clock: Clock,
     /// What we wrote to runs that are under way.
     pub(super) written: Written,
     /// What we wrote to Jobs.
@@ -43,6 +51,13 @@ pub(super) struct World {
     /// Since when a status of a run waits to be written that only counts on.
     pub(super) counting: Mutex<HashMap<Key, Instant>>,
     pub(super) health: Health,
+}
+
+/// Caches of whole objects.
+pub(super) struct Stores {
+    pub(super) executions: Store<Execution>,
+    pub(super) jobs: Store<Job>,
+    pub(super) triggers: Store<Trigger>,
 }
 
 /// What the caches say about one run.
@@ -55,11 +70,15 @@ pub(super) struct View {
 
 impl World {
     /// A world of which nothing is known yet.
-    pub(super) fn new(executions: Store<Execution>, jobs: Store<Job>, triggers: Store<Trigger>) -> Self {
+    pub(super) fn new(stores: Stores, guards: Guards, clock: Clock) -> Self {
+        let Stores { executions, jobs, triggers } = stores;
         Self {
             executions,
             jobs,
             triggers,
+            admission: Mutex::new(Admission::new(guards)),
+            pace: Mutex::default(),
+            clock,
             task_sets: Mutex::default(),
             pods: Mutex::default(),
             history: Mutex::default(),
@@ -93,8 +112,81 @@ impl World {
         let ended = plan::is_terminal(execution);
         if ended {
             self.drop_children(&key(&execution.metadata));
+        } else {
+            self.claim(execution);
         }
         ended
+    }
+
+    /// Takes in what a run that has not ended has to say when places are given out.
+    fn claim(&self, execution: &Execution) {
+        let task_set = self.task_set(execution);
+        let has_tasks = task_set.is_some_and(|task_set| plan::owns(execution, &task_set.metadata));
+        let (namespace, _) = key(&execution.metadata);
+        self.admission.lock().observe(&namespace, Claim::of(execution, has_tasks));
+    }
+
+    /// The same for a run whose task set came, changed or went.
+    pub(super) fn claim_anew(&self, execution: &Key) {
+        if let Some(open) = self.executions.get(&ObjectRef::new(&execution.1).within(&execution.0)) {
+            self.claim(&open);
+        }
+    }
+
+    /// The same for all of them.
+    pub(super) fn claim_all(&self) {
+        for execution in self.executions.state() {
+            self.claim(&execution);
+        }
+    }
+
+    /// Takes in what a Job says about its runs' places; `is_there` tells whether it exists.
+    pub(super) fn set_terms(&self, job: &Job, is_there: bool) {
+        let (namespace, uid) = (key(&job.metadata).0, job.metadata.uid.clone().unwrap_or_default());
+        self.admission.lock().set_terms(&namespace, &uid, is_there.then(|| Terms::of(job)));
+    }
+
+    /// The same for all Jobs, once a list of them is whole.
+    pub(super) fn set_all_terms(&self) {
+        let jobs = self.jobs.state();
+        for job in &jobs {
+            self.set_terms(job, true);
+        }
+        let uids: HashSet<&str> = jobs.iter().filter_map(|job| job.metadata.uid.as_deref()).collect();
+        self.admission.lock().retain_jobs(|uid| uids.contains(uid));
+    }
+
+    /// Gives out the places that are free, and says which runs are to be looked at for it. While a watch is broken nothing
+    /// is given out: nobody knows then what is under way.
+    pub(super) fn admit(&self) -> Vec<Key> {
+        let room = self.pace.lock().room();
+        let mut admission = self.admission.lock();
+        if self.health.is_good() {
+            admission.admit(room, (self.clock)());
+        }
+        admission.take_news()
+    }
+
+    /// What is decided about a run's place. While a watch is broken no run ends for it.
+    pub(super) fn place(&self, execution: &Execution, now: Timestamp) -> plan::Standing {
+        let (namespace, name) = key(&execution.metadata);
+        let standing = self.admission.lock().standing(&namespace, &name, now);
+        if standing.fate.is_end() && !self.health.is_good() { Fate::Soon.into() } else { standing }
+    }
+
+    /// Whether a run was promised a place that it was not seen to take.
+    pub(super) fn is_promised(&self, (namespace, name): &Key) -> bool {
+        self.admission.lock().is_promised(namespace, name)
+    }
+
+    /// Takes the promise back, from which nothing came.
+    pub(super) fn withdraw(&self, (namespace, name): &Key) {
+        self.admission.lock().withdraw(namespace, name);
+    }
+
+    /// A run that was promised a place has tried to take it.
+    pub(super) fn tried(&self, (namespace, name): &Key) {
+        self.admission.lock().tried(namespace, name);
     }
 
     /// Forgets a run that was deleted, and everything that belongs to it.
@@ -106,6 +198,7 @@ impl World {
     fn drop_children(&self, execution: &Key) {
         self.task_sets.lock().forget(execution);
         self.pods.lock().forget(execution);
+        self.admission.lock().forget(&execution.0, &execution.1);
     }
 
     /// Drops what belongs to runs that have ended or do not exist, once a list of all Executions is whole.
@@ -113,6 +206,7 @@ impl World {
         self.task_sets.lock().retain(|execution| self.is_open(execution));
         self.pods.lock().retain(|execution| self.is_open(execution));
         self.written.retain(|execution| self.is_open(execution));
+        self.admission.lock().retain(|execution| self.is_open(execution));
         self.counting.lock().retain(|execution, _| self.is_open(execution));
     }
 

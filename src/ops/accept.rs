@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::error::Error;
-use crate::api::{ANNOTATION_DIGEST, Execution, FIELD_MANAGER};
+use crate::api::{ANNOTATION_ACCEPTED, ANNOTATION_DIGEST, Execution, FIELD_MANAGER};
 use crate::plan::Planned;
 
 /// How long one accept may take with everything it asks. Senders give up after 10 to 30 s; an answer must come before.
@@ -46,11 +47,37 @@ pub async fn accept(client: &Client, planned: &Planned) -> Result<Accepted, Erro
     }
 }
 
+/// The Execution that stands for the planned one already, if there is one: whoever repeats itself is told so, whatever is
+/// done with newcomers.
+pub async fn find(client: &Client, planned: &Planned) -> Result<Option<Accepted>, Error> {
+    match tokio::time::timeout(DEADLINE, look_for(client, planned)).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::TimedOut { seconds: DEADLINE.as_secs() }),
+    }
+}
+
+async fn look_for(client: &Client, planned: &Planned) -> Result<Option<Accepted>, Error> {
+    let api: Api<Execution> = Api::namespaced(client.clone(), planned.namespace());
+    for name in planned.names() {
+        match holder(&api, name).await? {
+            // It would have been created here.
+            Holder::Nobody => return Ok(None),
+            Holder::Digest(digest) if Some(digest.as_str()) == planned.digest() => {
+                return Ok(Some(Accepted { execution: name.clone(), outcome: Outcome::Duplicate }));
+            }
+            Holder::Digest(_) | Holder::Other => {}
+        }
+    }
+    Ok(None)
+}
+
 async fn create(client: &Client, planned: &Planned) -> Result<Accepted, Error> {
     let api: Api<Execution> = Api::namespaced(client.clone(), planned.namespace());
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     for name in planned.names() {
-        let execution = planned.named(name);
+        let mut execution = planned.named(name);
+        let annotations = execution.metadata.annotations.get_or_insert_default();
+        annotations.insert(ANNOTATION_ACCEPTED.to_owned(), format!("{:.6}", Timestamp::now()));
         for _ in 0..TRIES {
             match api.create(&parameters, &execution).await {
                 Ok(_) => return Ok(Accepted { execution: name.clone(), outcome: Outcome::Created }),

@@ -43,6 +43,14 @@ pub enum Error {
         /// The API server's words.
         message: String,
     },
+    /// The Job lets no more runs wait. Asking again later is right.
+    #[error("the queue of job {job} is full: it lets {limit} runs wait")]
+    QueueFull {
+        /// Name of the Job.
+        job: String,
+        /// How many may wait.
+        limit: i64,
+    },
     /// The caller (or we) may not do this.
     #[error("not allowed: {message}")]
     Forbidden {
@@ -111,6 +119,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Error::OverQuota { .. }
+            | Error::QueueFull { .. }
             | Error::Conflict { .. }
             | Error::Unavailable(_)
             | Error::TimedOut { .. }

@@ -8,8 +8,11 @@ mod logs;
 mod objects;
 mod runs;
 
-pub use accept::{Accepted, Outcome, accept};
+pub use accept::{Accepted, Outcome, accept, find};
 pub use error::{Cause, Error};
 pub use logs::{LogLine, LogOptions, logs};
 pub use objects::{Mode, create, delete, delete_exactly, get, list, replace, scoped};
-pub use runs::{Description, cancel, cancel_exactly, describe, pods, run, run_with, task_set, wait, watch};
+pub use runs::{
+    Description, accept_within_limits, cancel, cancel_exactly, describe, pods, run, run_with, task_set, wait,
+    watch,
+};

@@ -10,11 +10,12 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::accept::{Accepted, accept};
+use super::accept::{Accepted, accept, find};
 use super::error::Error;
 use super::objects::{Mode, create, get, list};
 use crate::api::{Execution, FIELD_MANAGER, Job, Overrides};
 use crate::plan;
+use crate::plan::Planned;
 
 /// Runs the Job of that name once, by hand.
 ///
@@ -29,7 +30,14 @@ pub async fn run(
     let job: Job = get(client, namespace, job).await?;
     let random = Uuid::new_v4().to_string();
     let planned = plan::manual(&job, nonce.unwrap_or(&random), None)?;
-    accept(client, &planned).await
+    accept_within_limits(client, &job, &planned).await
+}
+
+/// Accepts a run of `job` as it is now, unless the Job lets no more of them wait.
+pub async fn accept_within_limits(client: &Client, job: &Job, planned: &Planned) -> Result<Accepted, Error> {
+    let Some(limit) = plan::is_full(job, 0) else { return accept(client, planned).await };
+    let job = job.metadata.name.clone().unwrap_or_default();
+    find(client, planned).await?.ok_or(Error::QueueFull { job, limit })
 }
 
 /// Runs that Job once, with those overrides, and returns the run. In [`Mode::Validate`] only says what it would be.
@@ -46,7 +54,7 @@ pub async fn run_with(
     let planned = plan::manual(job, nonce.unwrap_or(&random), overrides)?;
     match mode {
         Mode::Commit => {
-            let accepted = accept(client, &planned).await?;
+            let accepted = accept_within_limits(client, job, &planned).await?;
             get(client, planned.namespace(), &accepted.execution).await
         }
         // The first name will do: the run itself will have another.

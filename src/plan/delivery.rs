@@ -40,7 +40,7 @@ pub enum Next {
 
 /// How hard a delivery is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
+pub struct DeliveryTerms {
     retry: u32,
     policy: BackoffPolicy,
     delay: Duration,
@@ -48,7 +48,7 @@ pub struct Terms {
     pub timeout: Duration,
 }
 
-impl Terms {
+impl DeliveryTerms {
     /// What `completion` asks for.
     pub fn of(completion: &Completion) -> Self {
         let Delivery { retry, backoff_policy, backoff_delay, timeout, dead_letter_sink: _ } =
@@ -102,12 +102,12 @@ fn duration(text: Option<&str>, usual: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    fn terms(delivery: &str) -> Terms {
+    fn terms(delivery: &str) -> DeliveryTerms {
         let delivery: Delivery = serde_saphyr::from_str(delivery).unwrap();
-        Terms::of(&Completion { delivery: Some(delivery), ..Completion::default() })
+        DeliveryTerms::of(&Completion { delivery: Some(delivery), ..Completion::default() })
     }
 
-    fn pauses(terms: &Terms) -> Vec<u128> {
+    fn pauses(terms: &DeliveryTerms) -> Vec<u128> {
         let again = |attempts| match terms.next(Answer::Silence, attempts, 0) {
             Next::Again(pause) => Some(pause.as_millis()),
             Next::Done | Next::GiveUp => None,
@@ -121,7 +121,7 @@ mod tests {
         let linear = "{retry: 3, backoffPolicy: linear, backoffDelay: PT1M}";
         assert_eq!(pauses(&terms(linear)), [60_000, 120_000, 180_000]);
         assert_eq!(pauses(&terms("{retry: 0}")), [0_u128; 0]);
-        let usual = pauses(&Terms::of(&Completion::default()));
+        let usual = pauses(&DeliveryTerms::of(&Completion::default()));
         assert_eq!((usual.len(), usual.iter().sum::<u128>()), (10, 204_600), "what a Broker does");
         let most = pauses(&terms("{retry: 100, backoffDelay: PT99999999999999999999999H}"));
         assert!(most.len() == 100 && most.iter().all(|pause| *pause == 3_600_000));

@@ -109,11 +109,13 @@ pub enum Refusal {
         /// Which one, and why.
         problem: String,
     },
-    /// The Job's own key has no value for the event.
-    #[error("spec.event.dedupKey of job {job} has no value for this event: {problem}")]
+    /// A key that the Job asks for has no value for the event.
+    #[error("{field} of job {job} has no value for this event: {problem}")]
     NoKey {
         /// Name of the Job.
         job: String,
+        /// Where the Job asks for it.
+        field: &'static str,
         /// Why.
         problem: String,
     },
@@ -171,7 +173,7 @@ pub(super) fn from_event(
 ) -> Result<Planned, Refusal> {
     let record = EventRecord::from(event);
     let attributes = check(&record)?;
-    let Asked { key, parameters } = prepared.ask(event, matched)?;
+    let Asked { key, concurrency_key, parameters } = prepared.ask(event, matched)?;
     let size: usize = parameters.iter().map(|one| one.name.len() + one.value.len()).sum();
     fits_environment(attributes + size)?;
     let identity = |origin: &Origin<'_>| match &key {
@@ -180,6 +182,7 @@ pub(super) fn from_event(
     };
     let mut planned = from_record(prepared.job(), record, matched.map(|one| one.trigger), identity)?;
     planned.execution.spec.parameters = parameters;
+    planned.execution.spec.concurrency_key = concurrency_key;
     Ok(planned)
 }
 
@@ -275,6 +278,7 @@ impl<'a> Origin<'a> {
             cause,
             events,
             parameters: Vec::new(),
+            concurrency_key: None,
             overrides: None,
             completion: self.job.spec.completion.clone(),
             template,

@@ -9,6 +9,7 @@
 //! | `execution`, `overrides`, `trace` | (Job, event or overrides) → the Execution to create |
 //! | `rerun` | an earlier Execution → the one that repeats it |
 //! | `files`, `task_set`, `environment` | Execution → `ConfigMap` and `batch/v1` Job |
+//! | `admission`, `backlog` | which runs may start, and whether another may wait |
 //! | `run` | (Execution, task set, Pods, now) → the next step |
 //! | `start`, `progress`, `verdict` | has it started, how far is it, how did it end |
 //! | `standing`, `phase`, `notice` | what the status says, and what is reported |
@@ -18,7 +19,9 @@
 //! | `runs`, `roll_up` | (Job, its runs, now) → its status, and which runs go |
 //! | `trigger` | (Trigger, is there a Job) → its status |
 
+mod admission;
 mod attempt;
+mod backlog;
 mod chain;
 mod completion;
 mod delivery;
@@ -47,10 +50,12 @@ mod trace;
 mod trigger;
 mod verdict;
 
+pub use admission::{Admission, Claim, Fate, Guards, Standing, Terms};
 pub use attempt::Attempt;
+pub use backlog::is_full;
 pub use chain::is_loop;
 pub use completion::{completion, owes_completion, with_result_as_data};
-pub use delivery::{Answer, Next, Terms, dead_letters};
+pub use delivery::{Answer, DeliveryTerms, Next, dead_letters};
 pub use environment::MAX_EVENT_ENVIRONMENT;
 pub use execution::{Planned, Refusal, digest, manual};
 pub use expansion::{literal, plain};

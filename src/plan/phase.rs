@@ -21,7 +21,7 @@ pub enum Phase {
     Succeeded,
     /// It ended otherwise.
     Failed,
-    /// It was stopped on request.
+    /// It was stopped: on request, or for a later run.
     Cancelled,
 }
 
@@ -76,7 +76,7 @@ pub(super) fn phase_of(status: &ExecutionStatus) -> Phase {
     let is = |reason: Reason| completed.reason == reason.as_str();
     match completed.status.as_str() {
         "True" => Phase::Succeeded,
-        "False" if is(Reason::Cancelled) => Phase::Cancelled,
+        "False" if is(Reason::Cancelled) || is(Reason::Replaced) => Phase::Cancelled,
         "False" => Phase::Failed,
         _ if is(Reason::Cancelling) => Phase::Cancelling,
         _ if is(Reason::Queued) => Phase::Queued,

@@ -4,13 +4,17 @@
 //! run them all would do what the author wanted to prevent.
 
 use super::execution::{self, Planned, Refusal};
-use crate::api::{EventRules, Job, JobSpec, ParameterValue};
+use crate::api::{EventRules, Job, JobSpec, MAX_CONCURRENCY_KEY, ParameterValue};
 use crate::cel::{Input, Program};
 use crate::event::Event;
 use crate::params::{self, Parameters};
 
 /// Longest key, in bytes. It is hashed, not kept; what is longer is a mistake.
 const MAX_KEY: usize = 64 * 1024;
+
+/// The fields that hold keys, as refusals name them.
+const DEDUP_KEY: &str = "spec.event.dedupKey";
+const CONCURRENCY_KEY: &str = "spec.concurrency.key";
 
 /// A Job, ready to be run for events.
 #[derive(Debug)]
@@ -23,6 +27,7 @@ pub struct Prepared {
 #[derive(Debug)]
 struct Rules {
     dedup_key: Option<Program>,
+    concurrency_key: Option<Program>,
     parameters: Parameters,
 }
 
@@ -39,6 +44,8 @@ pub struct Matched<'a> {
 pub(super) struct Asked {
     /// The Job's own key, if it has one.
     pub(super) key: Option<String>,
+    /// With which other runs the one for the event is counted, if the Job counts by a key.
+    pub(super) concurrency_key: Option<String>,
     /// Values of the parameters.
     pub(super) parameters: Vec<ParameterValue>,
 }
@@ -78,11 +85,15 @@ impl Prepared {
             return Err(Refusal::DataTooLarge { job: job(), size: data.len(), limit });
         }
         let input = Input::new(event);
-        let key = rules.dedup_key.as_ref().map(|program| key(program, &input)).transpose();
-        let key = key.map_err(|problem| Refusal::NoKey { job: job(), problem })?;
+        let no_key = |field| move |problem| Refusal::NoKey { job: job(), field, problem };
+        let key = rules.dedup_key.as_ref().map(|program| key(program, &input, MAX_KEY)).transpose();
+        let key = key.map_err(no_key(DEDUP_KEY))?;
+        let concurrency_key =
+            rules.concurrency_key.as_ref().map(|program| readable_key(program, &input)).transpose();
+        let concurrency_key = concurrency_key.map_err(no_key(CONCURRENCY_KEY))?;
         let parameters =
             params::evaluate(&rules.parameters, matched.map(|matched| matched.parameters), &input)?;
-        Ok(Asked { key, parameters })
+        Ok(Asked { key, concurrency_key, parameters })
     }
 }
 
@@ -94,20 +105,34 @@ pub(super) fn problem(spec: &JobSpec) -> Option<String> {
 fn compile(spec: &JobSpec) -> Result<Rules, String> {
     let EventRules { dedup_key, max_bytes: _, reply: _, reply_timeout_seconds: _, allow_loop: _ } =
         spec.event.clone().unwrap_or_default();
-    let dedup_key = dedup_key.map(|source| Program::compile(&source)).transpose();
-    let dedup_key = dedup_key.map_err(|error| format!("spec.event.dedupKey: {error}"))?;
+    let key = |source: Option<String>, field| {
+        let program = source.map(|source| Program::compile(&source)).transpose();
+        program.map_err(|error| format!("{field}: {error}"))
+    };
+    let dedup_key = key(dedup_key, DEDUP_KEY)?;
+    let concurrency_key = spec.concurrency.as_ref().and_then(|concurrency| concurrency.key.clone());
+    let concurrency_key = key(concurrency_key, CONCURRENCY_KEY)?;
     let parameters = Parameters::compile(&spec.parameters).map_err(|error| format!("spec.{error}"))?;
-    Ok(Rules { dedup_key, parameters })
+    Ok(Rules { dedup_key, concurrency_key, parameters })
 }
 
 /// The key of an event. An empty one is none: every event without a value would be the same.
-fn key(program: &Program, input: &Input<'_>) -> Result<String, String> {
+fn key(program: &Program, input: &Input<'_>, longest: usize) -> Result<String, String> {
     let value = program.evaluate(input).map_err(|error| error.to_string())?;
-    match value.render(MAX_KEY) {
+    match value.render(longest) {
         Ok(Some(key)) if !key.is_empty() => Ok(key.into_owned()),
         Ok(Some(_)) => Err("it is empty".to_owned()),
         Ok(None) => Err("it is null".to_owned()),
-        Err(_) => Err(format!("it is longer than {MAX_KEY} bytes")),
+        Err(_) => Err(format!("it is longer than {longest} bytes")),
+    }
+}
+
+/// A key that is kept and that people read.
+fn readable_key(program: &Program, input: &Input<'_>) -> Result<String, String> {
+    let key = key(program, input, MAX_CONCURRENCY_KEY)?;
+    match key.chars().find(|character| character.is_control()) {
+        None => Ok(key),
+        Some(character) => Err(format!("it holds the control character U+{:04X}", u32::from(character))),
     }
 }
 
@@ -168,6 +193,39 @@ mod tests {
         ] {
             assert_eq!(refused(&job, data), format!("{told}{reason}"));
         }
+    }
+
+    #[test]
+    fn a_run_keeps_the_key_that_it_is_counted_by() {
+        let limited = |key: &str| {
+            let task = json!({"spec": {"containers": [{"name": "main", "image": "busybox"}]}});
+            let spec = json!({"concurrency": {"policy": "Queue", "key": key}, "template": {"spec": {"template": task}}});
+            let job = json!({"apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job",
+                "metadata": {"name": "resize", "namespace": "shop", "uid": "7a1f"}, "spec": spec});
+            Prepared::new(serde_json::from_value(job).unwrap())
+        };
+        let kept = |job: &Prepared, data: &str| {
+            job.for_event(&event("1", data), None).unwrap().named("n").spec.concurrency_key
+        };
+        let job = limited("event.data.customer");
+        assert_eq!(kept(&job, r#"{"customer": 7}"#).as_deref(), Some("7"));
+        assert_eq!(kept(&prepared(&json!(null)), "{}"), None);
+        let told = "spec.concurrency.key of job resize has no value for this event: ";
+        for (data, reason) in [
+            ("{}".to_owned(), "`event.data.customer` is missing".to_owned()),
+            (json!({"customer": ""}).to_string(), "it is empty".to_owned()),
+            (
+                json!({"customer": "a\u{1b}[2J"}).to_string(),
+                "it holds the control character U+001B".to_owned(),
+            ),
+            (json!({"customer": "x".repeat(513)}).to_string(), "it is longer than 512 bytes".to_owned()),
+        ] {
+            assert_eq!(refused(&job, &data), format!("{told}{reason}"));
+        }
+        let problem = super::problem(&limited("event.").job().spec).unwrap();
+        assert!(problem.starts_with("spec.concurrency.key: "), "{problem}");
+        let by_hand = execution::manual(job.job(), "nonce", None).unwrap().named("n");
+        assert_eq!(by_hand.spec.concurrency_key, None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::admission::{Fate, Standing};
 use super::attempt::Attempt;
 use super::notice::Notice;
 use super::phase::{Phase, phase};
@@ -29,13 +30,18 @@ const ANNOTATION_STOPPED: &str = "run.kakehi.dev/stopped";
 /// How long to wait for the garbage collector to take what an earlier Execution of the same name left.
 const LEFTOVER_PAUSE: SignedDuration = SignedDuration::from_secs(2);
 
+/// How soon a run is looked at again of which nothing is told because it is about to start. If it is not, it says so then.
+const SOON: SignedDuration = SignedDuration::from_secs(15);
+
 /// What a step is planned from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Observed<'a> {
     /// The run.
     pub execution: &'a Execution,
     /// What its Job says about starting.
     pub template: Template,
+    /// Whether it has a place among the runs that may be under way.
+    pub standing: Standing,
     /// The `batch/v1` Job of its name. That there is none must be certain where the status says that there was one.
     pub task_set: Option<&'a batchv1::Job>,
     /// Its Pods.
@@ -125,14 +131,21 @@ pub fn held_back(execution: &Execution, message: &str, now: Timestamp) -> Plan {
 ///
 /// A cache may not have seen yet what was made a moment ago, and may still show what is gone. That matters where a
 /// missing or foreign task set is the run's end.
-pub fn doubts_task_set(execution: &Execution, cached: Option<&batchv1::Job>, template: Template) -> bool {
+pub fn doubts_task_set(
+    execution: &Execution,
+    cached: Option<&batchv1::Job>,
+    template: Template,
+    fate: &Fate,
+) -> bool {
     let phase = phase(execution);
     if phase.is_terminal() {
         return false;
     }
     match cached {
         Some(task_set) => !ownership::owns(execution, &task_set.metadata),
-        None => tasks_were_made(phase) || execution.spec.cancelled || template == Template::Gone,
+        None => {
+            tasks_were_made(phase) || execution.spec.cancelled || template == Template::Gone || fate.is_end()
+        }
     }
 }
 
@@ -149,20 +162,30 @@ fn tasks_are_missing(observed: &Observed<'_>, phase: Phase, now: Timestamp) -> P
         let verdict = Verdict::failed(Reason::Cancelled, "cancelled on request", now);
         return end(execution, None, &verdict);
     }
+    let Standing { fate, until } = &observed.standing;
+    if let Fate::End { reason, message } = fate {
+        return end(execution, None, &Verdict::failed(*reason, message, now));
+    }
     if tasks_were_made(phase) {
         let message = "the batch/v1 Job was deleted by somebody else";
         return end(execution, None, &Verdict::failed(Reason::JobLost, message, now));
     }
-    match observed.template {
-        Template::Gone => {
+    let wait = |message: &str| Plan {
+        wake: *until,
+        ..status_only(execution, standing::waiting(execution, Reason::Queued, message, now))
+    };
+    match (observed.template, fate) {
+        (Template::Gone, _) => {
             let message = format!("job {} was deleted before the run started", execution.spec.job.name);
             end(execution, None, &Verdict::failed(Reason::JobNotFound, message, now))
         }
-        Template::Suspended => {
-            let message = format!("job {} is suspended", execution.spec.job.name);
-            status_only(execution, standing::waiting(execution, Reason::Queued, &message, now))
+        // What is to end has ended above.
+        (Template::Suspended, _) => wait(&format!("job {} is suspended", execution.spec.job.name)),
+        (Template::Active, Fate::Wait { message }) => wait(message),
+        (Template::Active, Fate::Soon | Fate::End { .. }) => {
+            Plan { wake: now.saturating_add(SOON).ok(), ..Plan::default() }
         }
-        Template::Active => match files::files(execution) {
+        (Template::Active, Fate::Go) => match files::files(execution) {
             Err(error) => refused(execution, &format!("the event of this run is no event: {error}"), now),
             Ok(files) => {
                 let tasks = Tasks { files, task_set: task_set::task_set(execution) };
@@ -186,8 +209,8 @@ fn tasks_exist(observed: &Observed<'_>, task_set: &batchv1::Job, now: Timestamp)
         }
         return end(execution, Some(&progress), &verdict);
     }
-    if execution.spec.cancelled {
-        let stop = (!is_stopped(task_set)).then(|| stop(Reason::Cancelled, "cancelled on request"));
+    if let Some((reason, message)) = wanted_stop(observed, task_set) {
+        let stop = (!is_stopped(task_set)).then(|| stop(reason, message));
         let status = standing::cancelling(execution, &progress, now);
         return Plan { stop, ..status_only(execution, status) };
     }
@@ -220,6 +243,20 @@ fn tasks_exist(observed: &Observed<'_>, task_set: &batchv1::Job, now: Timestamp)
     }
 }
 
+/// Why tasks that exist are to stop, if they are. A later run that took the place of this one has it for good.
+fn wanted_stop<'a>(observed: &'a Observed<'_>, task_set: &'a batchv1::Job) -> Option<(Reason, &'a str)> {
+    if let Some(stopped) = stop_of(task_set).filter(|(reason, _)| *reason == Reason::Replaced) {
+        return Some(stopped);
+    }
+    if observed.execution.spec.cancelled {
+        return Some((Reason::Cancelled, "cancelled on request"));
+    }
+    match &observed.standing.fate {
+        Fate::End { reason, message } => Some((*reason, message)),
+        Fate::Go | Fate::Soon | Fate::Wait { .. } => None,
+    }
+}
+
 /// The Pods of that very task set, not of one of the same name before it.
 fn attempts<'a>(task_set: &batchv1::Job, pods: &'a [Arc<Pod>]) -> Vec<Attempt<'a>> {
     let uid = task_set.metadata.uid.as_deref();
@@ -238,16 +275,23 @@ fn stopped(
     now: Timestamp,
 ) -> Option<Verdict> {
     let (reason, message) = stop_of(task_set)?;
-    if reason != Reason::Cancelled {
+    if !is_asked_for(reason) {
         // Nothing had started, so there is nothing to wait for.
         return Some(Verdict::failed(reason, message, now));
     }
-    if !execution.spec.cancelled || !is_quiet(task_set) {
+    if reason == Reason::Cancelled && !execution.spec.cancelled || !is_quiet(task_set) {
         return None;
     }
     // The last task may have succeeded while it was asked to stop.
-    let verdict = if progress.succeeded == progress.total { Verdict::succeeded } else { Verdict::cancelled };
-    Some(verdict(progress, Time(now)))
+    if progress.succeeded == progress.total {
+        return Some(Verdict::succeeded(progress, Time(now)));
+    }
+    Some(Verdict::stopped((reason, message), progress, Time(now)))
+}
+
+/// Whether somebody wanted a run to stop that may have been running.
+fn is_asked_for(reason: Reason) -> bool {
+    matches!(reason, Reason::Cancelled | Reason::Replaced)
 }
 
 /// Whether the Job controller has seen the suspension and every Pod is gone.

@@ -46,6 +46,8 @@ pub struct Runs {
     all: BTreeMap<String, Brief>,
     by_creation: BTreeSet<(Timestamp, String)>,
     open: BTreeSet<String>,
+    /// Of those, the ones that wait to start.
+    waiting: usize,
     finished: BTreeSet<(Timestamp, String)>,
 }
 
@@ -54,6 +56,7 @@ impl Runs {
     pub fn insert(&mut self, name: &str, run: Brief) {
         self.remove(name);
         self.by_creation.insert((run.created, name.to_owned()));
+        self.waiting += usize::from(waits(&run));
         match run.completed {
             Some(completed) => self.finished.insert((completed, name.to_owned())),
             None => self.open.insert(name.to_owned()),
@@ -66,6 +69,7 @@ impl Runs {
         let Some(run) = self.all.remove(name) else { return };
         self.by_creation.remove(&(run.created, name.to_owned()));
         self.open.remove(name);
+        self.waiting -= usize::from(waits(&run));
         if let Some(completed) = run.completed {
             self.finished.remove(&(completed, name.to_owned()));
         }
@@ -104,15 +108,18 @@ impl Runs {
 
     /// How many runs that have not ended are waiting, and how many are under way.
     pub(super) fn waiting_and_running(&self) -> (usize, usize) {
-        let briefs = self.open.iter().filter_map(|name| self.all.get(name));
-        let waiting = briefs.filter(|run| matches!(run.phase, Phase::Pending | Phase::Queued)).count();
-        (waiting, self.open.len() - waiting)
+        (self.waiting, self.open.len() - self.waiting)
     }
 
     /// Runs that have ended, the first to end first.
     pub(super) fn finished(&self) -> impl ExactSizeIterator<Item = (&str, &Brief)> {
         self.finished.iter().map(|(_, name)| (name.as_str(), &self.all[name]))
     }
+}
+
+/// Whether a run has not ended and waits to start.
+fn waits(run: &Brief) -> bool {
+    run.completed.is_none() && matches!(run.phase, Phase::Pending | Phase::Queued)
 }
 
 #[cfg(test)]
@@ -151,11 +158,14 @@ mod tests {
                 if remove {
                     runs.remove(&name);
                 } else {
-                    let phase = if completed.is_some() { Phase::Succeeded } else { Phase::Running };
+                    let open = if created < 2 { Phase::Queued } else { Phase::Running };
+                    let phase = if completed.is_some() { Phase::Succeeded } else { open };
                     runs.insert(&name, run(created, completed, phase));
                 }
                 prop_assert_eq!(runs.by_creation.len(), runs.len());
                 prop_assert_eq!(runs.open.len() + runs.finished.len(), runs.len());
+                let waiting = runs.all.values().filter(|run| run.phase == Phase::Queued).count();
+                prop_assert_eq!(runs.waiting_and_running(), (waiting, runs.open.len() - waiting));
             }
         }
     }

@@ -56,14 +56,15 @@ impl Verdict {
         Self { status: Status::True, reason: Reason::Succeeded, message, time }
     }
 
-    pub(super) fn cancelled(progress: &Progress, time: Time) -> Self {
+    /// It was stopped, and why.
+    pub(super) fn stopped((reason, why): (Reason, &str), progress: &Progress, time: Time) -> Self {
         let Progress { total, succeeded, failed, .. } = progress;
         let message = if progress.done() == 0 {
-            "cancelled on request".to_owned()
+            why.to_owned()
         } else {
-            format!("cancelled on request: of {} {succeeded} succeeded and {failed} failed", tasks(*total))
+            format!("{why}: of {} {succeeded} succeeded and {failed} failed", tasks(*total))
         };
-        Self { status: Status::False, reason: Reason::Cancelled, message, time }
+        Self { status: Status::False, reason, message, time }
     }
 
     /// The run failed because tasks did; the first of them stands for all.

@@ -220,6 +220,7 @@ pub(super) fn not_accepted(error: ops::Error, job: &str) -> Refusal {
             tracing::warn!(job, error = cause, "the API server refuses an execution");
             Refusal::Unavailable(format!("runs of job {job} are refused now"))
         }
+        Error::QueueFull { .. } => Refusal::Overloaded(error.to_string()),
         Error::OverQuota { .. } => {
             tracing::warn!(job, error = cause, "a quota is used up");
             Refusal::Overloaded("a quota of the namespace is used up".to_owned())

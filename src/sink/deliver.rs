@@ -149,7 +149,22 @@ impl Sink {
             return Err(Refusal::NotFound(format!("there is no job {name} in namespace {namespace}")));
         };
         let planned = job.for_event(event, matched)?.in_trace(trace);
-        ops::accept(&self.inner.client, &planned).await.map_err(|error| not_accepted(error, name))
+        let client = &self.inner.client;
+        let refused = |error| not_accepted(error, name);
+        match self.inner.triggers.queue(namespace, job.job()) {
+            Ok(waiting) => {
+                let accepted = ops::accept(client, &planned).await.map_err(refused)?;
+                if accepted.outcome == Outcome::Created {
+                    waiting.accepted();
+                }
+                Ok(accepted)
+            }
+            // Whoever repeats itself has its run already, and is told so.
+            Err(limit) => ops::find(client, &planned)
+                .await
+                .map_err(refused)?
+                .ok_or_else(|| refused(ops::Error::QueueFull { job: name.to_owned(), limit })),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
@@ -11,6 +12,7 @@ use kube::core::DeserializeGuard;
 use parking_lot::RwLock;
 
 use crate::api::Job;
+use crate::api::JobStatus;
 use crate::api::Trigger;
 use crate::event::Event;
 use crate::feed::Change;
@@ -140,8 +142,15 @@ impl Follower<DeserializeGuard<Trigger>> for TriggerSet {
 /// Jobs by namespace and name.
 #[derive(Default)]
 pub(super) struct Jobs {
-    rows: RwLock<HashMap<String, HashMap<String, Arc<Prepared>>>>,
+    rows: RwLock<HashMap<String, HashMap<String, Row>>>,
     health: Health,
+}
+
+/// A Job, and how many runs were accepted since its status was as it is here.
+#[derive(Clone)]
+struct Row {
+    prepared: Arc<Prepared>,
+    since: Arc<AtomicI64>,
 }
 
 impl Jobs {
@@ -150,18 +159,28 @@ impl Jobs {
     }
 
     pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Prepared>> {
-        self.rows.read().get(namespace)?.get(name).cloned()
+        Some(self.rows.read().get(namespace)?.get(name)?.prepared.clone())
     }
 
-    fn insert(rows: &mut HashMap<String, HashMap<String, Arc<Prepared>>>, mut job: Job) {
-        // Neither is needed to plan a run, and both are large.
-        job.status = None;
+    /// How many runs of that Job were accepted since its status was last seen to change.
+    pub(super) fn since(&self, namespace: &str, name: &str) -> Option<Arc<AtomicI64>> {
+        Some(self.rows.read().get(namespace)?.get(name)?.since.clone())
+    }
+
+    fn insert(rows: &mut HashMap<String, HashMap<String, Row>>, mut job: Job) {
+        // Neither is needed to plan a run, and both are large; but for what says whether another run may wait.
+        job.status = job.status.map(|JobStatus { queued_count, running_count, .. }| JobStatus {
+            queued_count,
+            running_count,
+            ..JobStatus::default()
+        });
         job.metadata.managed_fields = None;
         let (namespace, name) = key(&job);
-        rows.entry(namespace).or_default().insert(name, Arc::new(Prepared::new(job)));
+        let row = Row { prepared: Arc::new(Prepared::new(job)), since: Arc::default() };
+        rows.entry(namespace).or_default().insert(name, row);
     }
 
-    fn remove(rows: &mut HashMap<String, HashMap<String, Arc<Prepared>>>, namespace: &str, name: &str) {
+    fn remove(rows: &mut HashMap<String, HashMap<String, Row>>, namespace: &str, name: &str) {
         if let Some(found) = rows.get_mut(namespace) {
             found.remove(name);
             if found.is_empty() {
@@ -327,7 +346,7 @@ mod tests {
         let metadata = json!({"namespace": "a", "name": name, "managedFields": [{"manager": "m"}]});
         let spec = json!({"template": {"spec": {"template": {"spec": {"containers": [{"name": "main"}]}}}}});
         let object = json!({"apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job", "metadata": metadata,
-            "spec": spec, "status": {"executionCount": 5}});
+            "spec": spec, "status": {"executionCount": 5, "queuedCount": 2, "runningCount": 1}});
         serde_json::from_value(object).unwrap()
     }
 
@@ -336,7 +355,9 @@ mod tests {
         let jobs = Jobs::default();
         jobs.change(Change::Replace(vec![job("one"), job("two")]));
         let kept = jobs.get("a", "one").unwrap();
-        assert!(kept.job().status.is_none() && kept.job().metadata.managed_fields.is_none());
+        assert!(kept.job().metadata.managed_fields.is_none());
+        let counts = JobStatus { queued_count: 2, running_count: 1, ..JobStatus::default() };
+        assert_eq!(kept.job().status, Some(counts));
         assert!(jobs.get("b", "one").is_none());
         jobs.change(Change::Delete(job("one")));
         assert!(jobs.get("a", "one").is_none() && jobs.get("a", "two").is_some());

@@ -9,6 +9,7 @@
 //! A set of one namespace asks for nothing outside of it, so rights in that namespace are enough.
 
 mod index;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,10 +28,12 @@ use crate::api::Job;
 use crate::api::Trigger;
 use crate::event::Event;
 use crate::feed;
+use crate::plan;
 use crate::plan::Prepared;
 use index::Index;
 
 pub use index::LiveTrigger;
+pub use waiting::Waiting;
 
 /// Live look-ups at a time. Each one is an event for something that the caches do not know; more than this is somebody
 /// sending to addresses that do not exist, and the API server must not feel it.
@@ -142,6 +145,19 @@ impl Triggers {
         }
         let api = Api::<Job>::namespaced(self.client.clone(), namespace);
         Ok(self.look_up(api.get_opt(name)).await?.map(|job| Arc::new(Prepared::new(job))))
+    }
+
+    /// Counts a run that is about to be accepted of that Job, if another one may wait.
+    ///
+    /// # Errors
+    /// How many may wait, if no more may.
+    pub fn queue(&self, namespace: &str, job: &Job) -> Result<Waiting, i64> {
+        if job.spec.concurrency.as_ref().is_none_or(|concurrency| concurrency.queue_limit.is_none()) {
+            return Ok(Waiting::default());
+        }
+        let name = job.metadata.name.as_deref().unwrap_or_default();
+        let (waiting, since) = self.index.jobs.since(namespace, name).map(Waiting::after).unwrap_or_default();
+        plan::is_full(job, since).map_or(Ok(waiting), Err)
     }
 
     /// Whether there is such a namespace, looked up live if it was not seen yet, or if namespaces are not being followed.

@@ -12,6 +12,7 @@ mod cloudrun;
 mod crash;
 mod examples;
 mod faults;
+mod flood;
 mod floors;
 mod generated;
 mod knative;

@@ -18,6 +18,7 @@ use serde_json::json;
 use self::place::Temporary;
 use super::access::AccessFlags;
 use super::apply::apply_all;
+use super::guards::GuardFlags;
 use super::manifests::{self, Manifest};
 use super::output::{FAINT, GOOD, Output, STRONG, duration, paint};
 use super::{
@@ -64,6 +65,8 @@ pub(crate) struct Args {
     access: AccessFlags,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    guards: GuardFlags,
     /// How to tell what happens
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
@@ -117,6 +120,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         cloud_run: args.cloud_run,
         access,
         tls,
+        guards: args.guards.guards(),
         max_pods: args.limits.max_pods.into(),
         max_event_bytes: usize::try_from(args.limits.max_event_bytes).unwrap_or(usize::MAX),
         inherited: place::inherited(),

@@ -29,7 +29,7 @@ use crate::api::{CONDITION_READY, Condition, EventRecord, Execution, Trigger, Tr
 use crate::app::{Access, Dev, DevOptions};
 use crate::event::Event;
 use crate::ops;
-use crate::plan::{Attempt, is_terminal};
+use crate::plan::{Attempt, Guards, is_terminal};
 
 /// How long the parts may take to see what was applied. They see it within milliseconds.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -84,6 +84,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         cloud_run: free,
         access: Access::Open,
         tls: None,
+        guards: Guards::default(),
         max_pods: args.limits.max_pods.into(),
         max_event_bytes: usize::try_from(args.limits.max_event_bytes).unwrap_or(usize::MAX),
         inherited: inherited(),

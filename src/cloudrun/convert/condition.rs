@@ -47,14 +47,16 @@ fn reasons(reason: Reason) -> Option<Reasons> {
         Reason::Queued => common(CommonReason::WaitingForOperation),
         // What ran into its timeout was killed.
         Reason::NonZeroExitCode | Reason::TaskTimeout => execution(ExecutionReason::NonZeroExitCode),
-        Reason::StartDeadlineExceeded | Reason::Unschedulable => {
+        Reason::StartDeadlineExceeded | Reason::Unschedulable | Reason::QueueTimeout => {
             common(CommonReason::ProgressDeadlineExceeded)
         }
         Reason::ImagePullFailed => common(CommonReason::ContainerMissing),
         // Of what a container's configuration may refer to, Cloud Run knows secrets.
         Reason::ContainerConfigFailed => common(CommonReason::SecretsAccessCheckFailed),
         Reason::Cancelling => execution(ExecutionReason::Cancelling),
-        Reason::Cancelled => execution(ExecutionReason::Cancelled),
+        Reason::Cancelled | Reason::Replaced | Reason::ConcurrencyForbidden => {
+            execution(ExecutionReason::Cancelled)
+        }
         Reason::JobNotFound => execution(ExecutionReason::Deleted),
         Reason::Refused | Reason::JobLost | Reason::FilterInvalid | Reason::ExpressionInvalid => {
             common(CommonReason::Internal)

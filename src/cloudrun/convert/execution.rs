@@ -29,6 +29,7 @@ pub(in crate::cloudrun) fn execution(
         parameters: _,
         overrides: _,
         completion: _,
+        concurrency_key: _,
         template,
         cancelled: _,
     } = &execution.spec;

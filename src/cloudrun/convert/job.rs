@@ -44,8 +44,15 @@ pub(in crate::cloudrun) fn job(
     latest: Option<Phase>,
     deleted: Option<Timestamp>,
 ) -> v2::Job {
-    let JobSpec { history: _, suspend: _, event: _, completion: _, parameters: _, template: given_template } =
-        &job.spec;
+    let JobSpec {
+        history: _,
+        suspend: _,
+        concurrency: _,
+        event: _,
+        completion: _,
+        parameters: _,
+        template: given_template,
+    } = &job.spec;
     let JobStatus {
         observed_generation,
         conditions,

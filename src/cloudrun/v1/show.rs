@@ -19,7 +19,15 @@ use crate::plan::{is_terminal, plain};
 
 /// The Job that a client in that location sees.
 pub(super) fn job(job: &api::Job, location: &str) -> Job {
-    let api::JobSpec { history: _, suspend: _, event: _, completion: _, parameters: _, template } = &job.spec;
+    let api::JobSpec {
+        history: _,
+        suspend: _,
+        concurrency: _,
+        event: _,
+        completion: _,
+        parameters: _,
+        template,
+    } = &job.spec;
     let api::JobStatus {
         observed_generation,
         conditions,
@@ -60,6 +68,7 @@ pub(super) fn execution(execution: &api::Execution, location: &str) -> Execution
         cause: _,
         events: _,
         parameters: _,
+        concurrency_key: _,
         overrides: _,
         completion: _,
         template,

@@ -3,6 +3,7 @@
 mod always;
 mod cancelling;
 mod ends;
+mod limits;
 
 use serde_json::Value;
 
@@ -22,6 +23,7 @@ struct World {
     task_set: Option<batchv1::Job>,
     pods: Vec<Arc<Pod>>,
     template: Template,
+    standing: Standing,
     fresh: bool,
 }
 
@@ -84,8 +86,23 @@ spec: {template: {}}
             Some("gone") => Template::Gone,
             Some(other) => panic!("{other}"),
         };
+        let standing = match given["place"].as_str() {
+            None => Fate::Go,
+            Some("soon") => Fate::Soon,
+            Some("replaced") => Fate::End { reason: Reason::Replaced, message: "replaced by r-2".to_owned() },
+            Some("late") => {
+                Fate::End { reason: Reason::QueueTimeout, message: "did not start within 9 s".to_owned() }
+            }
+            Some("forbidden") => Fate::End {
+                reason: Reason::ConcurrencyForbidden,
+                message: "job r has at most 1 run at a time".to_owned(),
+            },
+            Some(message) => Fate::Wait { message: message.to_owned() },
+        };
+        let until = given["until"].as_i64().map(|second| Timestamp::from_second(second).unwrap());
+        let standing = Standing { fate: standing, until };
         let fresh = given["fresh"].as_bool().unwrap_or(true);
-        Self { execution: from(&execution), task_set, pods: pods.collect(), template, fresh }
+        Self { execution: from(&execution), task_set, pods: pods.collect(), template, standing, fresh }
     }
 
     fn step(&self) -> Plan {
@@ -96,6 +113,7 @@ spec: {template: {}}
         let observed = Observed {
             execution: &self.execution,
             template: self.template,
+            standing: self.standing.clone(),
             task_set: self.task_set.as_ref(),
             pods: &self.pods,
             pods_are_fresh: self.fresh,
@@ -336,7 +354,7 @@ fn time_spent_suspended_is_not_time_held_back() {
 fn a_missing_or_foreign_task_set_is_doubted_where_it_would_end_the_run() {
     let doubts = |world: &str| {
         let world = World::of(world);
-        doubts_task_set(&world.execution, world.task_set.as_ref(), world.template)
+        doubts_task_set(&world.execution, world.task_set.as_ref(), world.template, &world.standing.fate)
     };
     let (running, queued) = (status("Running"), status("Queued"));
     assert!(!doubts("{}") && !doubts(&format!("{{job: suspended, status: {queued}}}")), "it costs a request");

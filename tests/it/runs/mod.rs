@@ -1,9 +1,11 @@
 //! Runs from the event to the recorded end: our controllers over a Kubernetes, small or real, with real processes.
 
+mod backlog;
 mod cancel;
 mod ends;
 mod faults;
 mod history;
+mod limits;
 mod lost;
 mod parameters;
 mod starts;
@@ -56,6 +58,8 @@ pub(crate) struct House {
     pub(crate) wire: Wire,
     /// How our controllers ask. The faults of a scenario ask to be left alone all the time, so it is not obeyed for long.
     pub(crate) manners: Manners,
+    /// How many runs may be under way.
+    pub(crate) guards: plan::Guards,
     controllers: Option<(CancellationToken, JoinHandle<()>)>,
     _running: DropGuard,
     _directory: tempfile::TempDir,
@@ -99,6 +103,7 @@ impl House {
             namespace: "default".to_owned(),
             wire: Wire::default(),
             manners: MANNERS,
+            guards: plan::Guards::default(),
             controllers: None,
             _running: shutdown.drop_guard(),
             _directory: directory,
@@ -127,6 +132,7 @@ impl House {
             namespace: place.namespace.clone(),
             wire: Wire::default(),
             manners: MANNERS,
+            guards: plan::Guards::default(),
             controllers: None,
             _running: shutdown.drop_guard(),
             _directory: directory,
@@ -145,6 +151,7 @@ impl House {
             // Other scenarios' controllers may work on the same API server.
             namespace: cluster::is_real().then(|| self.namespace.clone()),
             manners: self.manners,
+            guards: self.guards,
             ..Default::default()
         };
         let client = self.wire.over(&self.client);
@@ -160,6 +167,13 @@ impl House {
             .await
             .expect("controllers end when they are asked to")
             .unwrap();
+    }
+
+    /// Ends our controllers as a crash does: in the middle of whatever they do.
+    pub(crate) async fn kill_controllers(&mut self) {
+        let (_shutdown, running) = self.controllers.take().unwrap();
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
     }
 
     pub(crate) fn api<K>(&self) -> Api<K>
@@ -180,11 +194,12 @@ impl House {
         task["containers"] =
             serde_json::json!([{"name": "main", "image": "none", "command": ["/bin/sh", "-c", script]}]);
         let mut spec: Value = serde_saphyr::from_str(spec).unwrap();
-        let suspend = spec.as_object_mut().unwrap().remove("suspend").unwrap_or(Value::Bool(false));
+        let mut of_job = |field: &str| spec.as_object_mut().unwrap().remove(field);
+        let (suspend, concurrency) = (of_job("suspend").unwrap_or(Value::Bool(false)), of_job("concurrency"));
         spec["template"] = serde_json::json!({"spec": task});
         let job = serde_json::json!({
             "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job", "metadata": {"name": name},
-            "spec": {"suspend": suspend, "template": {"spec": spec}},
+            "spec": {"suspend": suspend, "concurrency": concurrency, "template": {"spec": spec}},
         });
         let job: Job = serde_json::from_value(job).unwrap();
         self.api().create(&PostParams::default(), &job).await.unwrap()
