@@ -107,7 +107,8 @@ impl Dev {
         let receiver = sink::Sink::new(
             client.clone(),
             triggers.clone(),
-            sink::Options { max_event_bytes, ..sink::Options::default() },
+            // Whoever reaches the port may as well read every object.
+            sink::Options { max_event_bytes, told: sink::ToldTo::Everybody, ..sink::Options::default() },
             stages[SINK].token(),
         );
         let controlling = controllers::Options {
@@ -130,7 +131,8 @@ impl Dev {
         stages[CLOUD_RUN].spawn_endless(async move { runs.run(until).await });
         let until = stages[SINK].token();
         stages[SINK].spawn_endless(async move {
-            sink.serve(access::events_without_pages(receiver.router()), until, DRAIN).await;
+            let router = access::events_without_pages(receiver.router(), sink.address());
+            sink.serve(router, until, DRAIN).await;
             receiver.finish().await;
         });
         let (client, api, sink, cloud_run) = dev;

@@ -6,6 +6,7 @@
 //! | `POST /namespaces/{ns}`, `POST /` (= the default namespace) | runs the Job of every Trigger that matches |
 //! | `OPTIONS` of any of these | consents to a sender that asks first |
 //! | `GET /namespaces/{ns}/executions/{name}` | how a run is doing |
+//! | `GET /namespaces/{ns}/decisions` | what became of events, and why: see `decisions` |
 //! | `GET /healthz`, `GET /readyz` | whether the process lives, whether it can take events |
 //!
 //! A 202 is a promise: the event is stored, and every matching Trigger has its Execution. So the answer waits for the
@@ -26,11 +27,15 @@
 mod access;
 mod answer;
 mod body;
+mod decided;
+mod decisions;
 mod deliver;
 mod guard;
+mod journal;
 mod metrics;
 mod policies;
 mod receive;
+mod rehearse;
 mod status;
 
 use std::sync::Arc;
@@ -46,8 +51,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::journal::Journal;
 use self::metrics::Metrics;
 use self::policies::Policies;
+pub use self::rehearse::Rehearsal;
+pub use self::rehearse::Stage;
 use crate::api::DEFAULT_NAMESPACE;
 use crate::auth::Reviews;
 use crate::triggers::Triggers;
@@ -71,6 +79,21 @@ pub struct Options {
     pub body_timeout: Duration,
     /// Whether senders have to say who they are.
     pub require_auth: bool,
+    /// Who is told what became of events.
+    pub told: ToldTo,
+    /// Bytes that the memory of decisions may take; of none, decisions are counted and forgotten.
+    pub max_decision_bytes: usize,
+    /// What this process is called, where there are several.
+    pub name: Option<String>,
+}
+
+/// Who is told what became of events, with what was in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToldTo {
+    /// Whoever reaches the port.
+    Everybody,
+    /// Whom Kubernetes lets list Executions in the namespace, whether senders have to say who they are or not.
+    Readers,
 }
 
 impl Default for Options {
@@ -82,6 +105,9 @@ impl Default for Options {
             max_buffered_bytes: 64 * 1024 * 1024,
             body_timeout: Duration::from_secs(10),
             require_auth: false,
+            told: ToldTo::Readers,
+            max_decision_bytes: 16 * 1024 * 1024,
+            name: None,
         }
     }
 }
@@ -101,6 +127,11 @@ struct Inner {
     /// Once cancelled, requests are refused and readiness is withdrawn; those in flight go on.
     shutdown: CancellationToken,
     metrics: Metrics,
+    journal: Journal,
+    /// Asks who may know of decisions; none where everybody may.
+    readers: Option<Reviews>,
+    /// One permit for each explanation that is under way.
+    explanations: Arc<Semaphore>,
     /// None where nobody has to say who he is.
     doorkeeper: Option<Doorkeeper>,
     /// One permit per request.
@@ -130,6 +161,14 @@ impl Sink {
             reviews: Reviews::new(client.clone()),
             policies: Policies::new(client.clone(), triggers.namespace()),
         });
+        let readers = match options.told {
+            ToldTo::Everybody => None,
+            ToldTo::Readers => {
+                let asked = doorkeeper.as_ref().map(|doorkeeper| doorkeeper.reviews.clone());
+                Some(asked.unwrap_or_else(|| Reviews::new(client.clone())))
+            }
+        };
+        let journal = Journal::new(options.max_decision_bytes);
         let inner = Inner {
             client,
             triggers,
@@ -137,6 +176,9 @@ impl Sink {
             leaving,
             shutdown,
             metrics,
+            journal,
+            readers,
+            explanations: Arc::new(Semaphore::new(decisions::MAX_EXPLANATIONS)),
             doorkeeper,
             requests,
             memory,
@@ -148,6 +190,7 @@ impl Sink {
     /// Adds what is counted to what is told.
     pub fn register(&self, registry: &mut Registry) {
         self.inner.metrics.register(registry);
+        self.inner.journal.register(registry);
     }
 
     /// Follows who may send events, where that is asked, until `shutdown`.
@@ -184,6 +227,7 @@ impl Sink {
             .route("/namespaces/{namespace}/jobs/{job}", any(receive::to_job))
             .route("/namespaces/{namespace}/jobs/{job}/", any(receive::to_job))
             .route("/namespaces/{namespace}/jobs/{job}/{*suffix}", any(receive::to_job_with_suffix))
+            .route("/namespaces/{namespace}/decisions", any(decisions::show))
             .route("/namespaces/{namespace}/executions/{execution}", any(status::show))
             .route("/namespaces/{namespace}/executions/{execution}/", any(status::show))
             .fallback(answer::no_such_path)
