@@ -39,7 +39,7 @@ impl Program {
         let holds = match &node.kind {
             Kind::All(_) => decided(verdicts, false),
             Kind::Any(_) => decided(verdicts, true),
-            _ => verdicts.last().flatten().map(|holds| !holds),
+            _ => terms.first().and_then(|term| term.holds).map(|holds| !holds),
         };
         Term::new(Dialect::Cel, text, holds).over(terms)
     }
@@ -64,7 +64,7 @@ impl Program {
             place += 1;
             all.iter().take(place - 1).all(|earlier| earlier.name != reading.name)
         });
-        Term { holds, error, values, ..term }
+        Term { holds, values, error, ..term }
     }
 
     fn told(&self, Failure { span, problem }: Failure) -> String {

@@ -10,6 +10,7 @@ use super::error::excerpt;
 use super::eval::Evaluator;
 use crate::event::Attribute;
 use crate::event::Event;
+use crate::event::ValueRef;
 use crate::term::Dialect;
 use crate::term::MAX_LEVELS;
 use crate::term::MAX_VALUES;
@@ -61,7 +62,7 @@ impl Explanation<'_> {
     }
 
     fn reading(&self, attribute: &Attribute) -> Reading {
-        let value = self.event.get(attribute).map(|value| value.text());
+        let value = self.event.get(attribute).map(ValueRef::text);
         Reading::new(attribute.as_str(), value.as_deref())
     }
 }
@@ -80,26 +81,31 @@ fn operands(node: &Node) -> Vec<&Node> {
 impl Node {
     /// The attributes in it, each once, as many as are told.
     fn attributes<'a>(&'a self, into: &mut Vec<&'a Attribute>) {
-        let mut add = |attribute: &'a Attribute| {
-            if into.len() < MAX_VALUES && !into.contains(&attribute) {
-                into.push(attribute);
-            }
-        };
         match &self.kind {
             Kind::Boolean(_) | Kind::Integer(_) | Kind::Text(_) => {}
-            Kind::Attribute(attribute) | Kind::Exists(attribute) => add(attribute),
+            Kind::Attribute(attribute) | Kind::Exists(attribute) => {
+                if into.len() < MAX_VALUES && !into.contains(&attribute) {
+                    into.push(attribute);
+                }
+            }
             Kind::Not(operand) | Kind::Negate(operand) | Kind::Like { operand, .. } => {
-                operand.attributes(into)
+                operand.attributes(into);
             }
             Kind::In { operand, negated: _, set } => {
-                operand.attributes(into);
-                set.iter().for_each(|node| node.attributes(into));
+                for node in std::iter::once(&**operand).chain(set) {
+                    node.attributes(into);
+                }
             }
             Kind::Chain { first, rest } => {
-                first.attributes(into);
-                rest.iter().for_each(|(_, operand)| operand.attributes(into));
+                for node in std::iter::once(&**first).chain(rest.iter().map(|(_, operand)| operand)) {
+                    node.attributes(into);
+                }
             }
-            Kind::Call { arguments, .. } => arguments.iter().for_each(|node| node.attributes(into)),
+            Kind::Call { arguments, .. } => {
+                for node in arguments {
+                    node.attributes(into);
+                }
+            }
         }
     }
 }

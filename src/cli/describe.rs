@@ -135,7 +135,7 @@ fn why(text: &mut String, trail: &Trail) {
         text.extend(["  ", line, "\n"]);
     }
     if *more > 0 {
-        text.push_str(&format!("  and {more} more triggers\n"));
+        text.extend(["  and ", &more.to_string(), " more triggers\n"]);
     }
 }
 

@@ -4,6 +4,7 @@ use super::expression::Expression;
 use super::expression::Test;
 use crate::cel::Input;
 use crate::event::Attribute;
+use crate::event::ValueRef;
 use crate::term::Dialect;
 use crate::term::Reading;
 use crate::term::Term;
@@ -44,7 +45,7 @@ impl Test {
         };
         let value = input.event().get(attribute);
         let holds = value.as_ref().is_some_and(|value| value.is(|text| self.holds(text)));
-        let text_of = value.map(|value| value.text());
+        let text_of = value.map(ValueRef::text);
         let values = vec![Reading::new(name, text_of.as_deref())];
         Term { values, ..Term::new(dialect, &text, Some(holds)) }
     }

@@ -131,7 +131,7 @@ impl Sink {
             sink: self.inner.options.name.clone(),
             decisions,
             more,
-            since: since.map(|since| since.to_string()),
+            since: since.map(|since| format!("{since:.3}")),
             forgotten,
         }
     }
@@ -152,7 +152,7 @@ fn decision(record: &Record, reasoning: Option<&mut Reasoning>) -> Decision {
         event: subject.seen(),
         namespace: namespace.to_string(),
         job: job.as_ref().map(ToString::to_string),
-        received: Some(received.to_string()),
+        received: Some(format!("{received:.3}")),
         triggers,
         untold,
         runs: runs.clone(),
@@ -180,19 +180,18 @@ impl Reasoning {
     fn verdicts(&mut self, record: &Record, input: &Input<'_>) -> (Vec<Verdict>, usize) {
         let had =
             |trigger: &&Arc<LiveTrigger>| record.runs.iter().any(|run| run.triggers.contains(&trigger.name));
-        let (matched, others): (Vec<_>, Vec<_>) = self.triggers.iter().partition(had);
-        let wanted = matched.len().min(MAX_TRIGGERS) + others.len().min(MAX_TRIGGERS);
-        let chosen = matched.iter().take(MAX_TRIGGERS).map(|trigger| (trigger, true));
-        let chosen = chosen.chain(others.iter().take(MAX_TRIGGERS).map(|trigger| (trigger, false)));
-        let mut verdicts = Vec::with_capacity(wanted);
-        for (trigger, matched) in chosen {
+        let (yes, no): (Vec<_>, Vec<_>) = self.triggers.iter().partition(had);
+        let yes = yes.into_iter().take(MAX_TRIGGERS).map(|trigger| (trigger, true));
+        let no = no.into_iter().take(MAX_TRIGGERS).map(|trigger| (trigger, false));
+        let mut verdicts = Vec::new();
+        for (trigger, known) in yes.chain(no) {
             if Instant::now() > self.until {
                 break;
             }
             let (verdict, changed) = (trigger.explain(input), !trigger.is_since(record.revision));
-            // Whatever it would say now, what it said is known; but for the last of very many that matched.
-            let matches = matched || (!changed && verdict.matches);
-            verdicts.push(Verdict { matches, changed, ..verdict });
+            // Whatever it would say now, what it said is known, but for the last of very many that matched.
+            let passed = known || (!changed && verdict.matches);
+            verdicts.push(Verdict { matches: passed, changed, ..verdict });
         }
         let untold = self.triggers.len() - verdicts.len();
         verdicts.sort_by(|one, other| one.trigger.cmp(&other.trigger));

@@ -161,7 +161,7 @@ impl Sink {
     /// How the run came about.
     fn trail(&self, triggers: &[Arc<LiveTrigger>], delivery: &Delivery) -> Trail {
         let Delivery { event, trace: _, received } = delivery;
-        let trail = Trail::new(received.to_string(), self.inner.options.name.as_deref());
+        let trail = Trail::new(format!("{received:.3}"), self.inner.options.name.as_deref());
         let input = Input::new(event);
         let told = triggers.iter().enumerate().map(|(index, trigger)| {
             if index < MAX_EXPLAINED { trigger.explain(&input) } else { trigger.matched() }

@@ -53,12 +53,11 @@ impl Stage {
             Some(_) => Vec::new(),
             None => triggers.iter().map(|trigger| trigger.explain(&input)).collect(),
         };
-        let wanted = match job {
-            Some(job) => BTreeMap::from([(job.to_owned(), Vec::new())]),
-            None => {
-                let matching = triggers.iter().zip(&verdicts).filter(|(_, verdict)| verdict.matches);
-                by_job(matching.map(|(trigger, _)| trigger.clone()).collect())
-            }
+        let wanted = if let Some(job) = job {
+            BTreeMap::from([(job.to_owned(), Vec::new())])
+        } else {
+            let matching = triggers.iter().zip(&verdicts).filter(|(_, verdict)| verdict.matches);
+            by_job(matching.map(|(trigger, _)| trigger.clone()).collect())
         };
         let (mut runs, mut planned, mut gravest) = (Vec::new(), Vec::new(), None);
         for (job, triggers) in wanted {

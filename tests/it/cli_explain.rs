@@ -116,7 +116,7 @@ async fn the_exit_code_says_whether_anything_would_run() {
     // Nothing matches.
     let none = with("other", &[]).await;
     assert_eq!(none.code, 1, "{none:?}");
-    assert!(none.out.ends_with("nothing would run: none of 2 triggers let it pass\n"), "{}", none.out);
+    assert!(none.out.ends_with("nothing would run: none of 2 triggers lets it pass\n"), "{}", none.out);
     // What matches is refused, and why.
     let refused = with("com.example.order", &[]).await;
     assert_eq!(refused.code, 1, "{refused:?}");

@@ -98,9 +98,9 @@ fn trigger(verdict: &Verdict, runs: &[Run]) -> Node {
     let Verdict { trigger, generation: _, job, matches, changed, problem, terms } = verdict;
     let mut text = format!("trigger {}", paint(STRONG, trigger));
     if !job.is_empty() {
-        text.push_str(&format!(" → job {job}"));
+        text.extend([" → job ", job]);
     }
-    text.push_str(&format!(": {}", holds(Some(*matches))));
+    text.extend([": ", &holds(Some(*matches))]);
     let run = runs.iter().find(|run| run.triggers.contains(trigger));
     let mut below = Vec::new();
     if let Some(problem) = problem {
@@ -115,7 +115,7 @@ fn trigger(verdict: &Verdict, runs: &[Run]) -> Node {
     below.extend(terms.iter().map(|one| term(one, None)));
     if let Some(run) = run {
         let is_first = run.triggers.first() == Some(trigger);
-        text.push_str(&format!(" → {}", outcome(run)));
+        text.extend([" → ", &outcome(run)]);
         if is_first {
             below.extend(details(run));
         } else {
@@ -217,11 +217,10 @@ fn end(decision: &Decision) -> String {
     debug_assert_eq!(refused, 0, "a refusal is the answer");
     match (running, job) {
         (0, _) => {
-            let seen = triggers.len() + decision.untold;
-            let none = if seen == 0 {
-                "no trigger was asked".to_owned()
-            } else {
-                format!("none of {seen} triggers let it pass")
+            let none = match triggers.len() + decision.untold {
+                0 => "no trigger was asked".to_owned(),
+                1 => "the only trigger says no".to_owned(),
+                seen => format!("none of {seen} triggers lets it pass"),
             };
             paint(BAD, format!("nothing {}: {none}", verb("ran", "run")))
         }
@@ -383,7 +382,7 @@ the sender was told 404: there is no job gone in namespace default; 1 of 2 jobs 
             Vec::new(),
             Answer::accepted(),
         )));
-        assert!(text.ends_with("nothing would run: none of 1 triggers let it pass\n"), "{text}");
+        assert!(text.ends_with("nothing would run: the only trigger says no\n"), "{text}");
         let mut addressed =
             told_of(Vec::new(), vec![run("resize", &[], Outcome::Created)], Answer::accepted());
         (addressed.job, addressed.received) = (Some("resize".to_owned()), Some("now".to_owned()));
