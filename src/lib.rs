@@ -5,9 +5,9 @@
 //!
 //! | floor | modules | what stands there |
 //! |---|---|---|
-//! | 0 | [`event`], [`spans`], [`manners`], then [`cel`] and [`cesql`] | the event and its wire formats; no Kubernetes, no async, no clock. Spans that join traces; how a client asks. Expressions over an event, in two languages |
+//! | 0 | [`event`], [`term`], [`spans`], [`manners`], then [`cel`] and [`cesql`] | the event and its wire formats; no Kubernetes, no async, no clock. What became of a condition; spans that join traces; how a client asks. Expressions over an event, in two languages |
 //! | 1 | [`api`], then [`filter`] and [`params`] on it | our Kubernetes objects; trigger filters; parameters |
-//! | 2 | [`plan`] | every decision as a plain function of (objects, now) |
+//! | 2 | [`plan`], then [`explain`] | every decision as a plain function of (objects, now); what was decided about an event, and why |
 //! | 3 | [`ops`], [`auth`], [`feed`], then [`triggers`] | use cases on a `kube::Client`; who may do what; following objects; the live trigger set |
 //! | 4 | [`sink`], [`cloudrun`], [`controllers`], [`local`] | adapters to HTTP, to the API server, and a Kubernetes of our own |
 //! | 5 | [`app`], [`listen`], [`telemetry`], [`cli`] | composition |
@@ -23,6 +23,7 @@ pub mod cli;
 pub mod cloudrun;
 pub mod controllers;
 pub mod event;
+pub mod explain;
 mod feed;
 pub mod filter;
 pub mod listen;
@@ -34,4 +35,5 @@ pub mod plan;
 pub mod sink;
 pub mod spans;
 pub mod telemetry;
+pub mod term;
 pub mod triggers;

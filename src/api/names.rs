@@ -15,6 +15,8 @@ pub const LABEL_JOB: &str = "run.kakehi.dev/job";
 pub const LABEL_EXECUTION: &str = "run.kakehi.dev/execution";
 /// Annotation on an Execution: the whole digest of (job uid, dedup key), compared when names meet.
 pub const ANNOTATION_DIGEST: &str = "run.kakehi.dev/digest";
+/// Annotation on an Execution: how it came about, as JSON (`explain::Trail`).
+pub const ANNOTATION_DECISION: &str = "run.kakehi.dev/decision";
 
 /// Annotation on an Execution: when it was accepted, to the microsecond. Kubernetes says the second; within it, runs that wait
 /// for each other are told apart by this.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::{Json, Router};
@@ -68,9 +68,19 @@ pub(super) fn kubernetes_without_pages(router: Router, address: SocketAddr) -> R
 /// structured mode a content type, which a page may only send after a preflight that nobody answers. But a page whose name
 /// leads to a loopback address (DNS rebinding) needs no preflight; its posts still carry `Origin`. The host is free,
 /// because events may come through a tunnel. A cluster's sink is not closed: no page of a browser shares its network.
-pub(super) fn events_without_pages(router: Router) -> Router {
-    router.layer(middleware::from_fn(|request: Request, next: Next| async move {
-        match auth::of_page(request.headers()) {
+///
+/// What became of events a rebound page could read, though: such a request carries no `Origin`. So at a loopback address
+/// that is told under no other name.
+pub(super) fn events_without_pages(router: Router, address: SocketAddr) -> Router {
+    let is_loopback = address.ip().is_loopback();
+    router.layer(middleware::from_fn(move |request: Request, next: Next| async move {
+        let tells = request.method() != Method::POST && request.uri().path().ends_with("/decisions");
+        let page = if is_loopback && tells {
+            auth::of_page_or_rebound(request.uri(), request.headers())
+        } else {
+            auth::of_page(request.headers())
+        };
+        match page {
             Some(page) => (StatusCode::FORBIDDEN, page.to_string()).into_response(),
             None => next.run(request).await,
         }

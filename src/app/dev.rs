@@ -111,7 +111,8 @@ impl Dev {
         let receiver = sink::Sink::new(
             client.clone(),
             triggers.clone(),
-            sink::Options { max_event_bytes, ..sink::Options::default() },
+            // Whoever reaches the port may as well read every object.
+            sink::Options { max_event_bytes, told: sink::ToldTo::Everybody, ..sink::Options::default() },
             stages[SINK].token(),
         );
         let controlling = controllers::Options {
@@ -137,7 +138,8 @@ impl Dev {
         stages[CONTROLLERS].spawn_endless(async move { follower.follow(until).await });
         let until = stages[SINK].token();
         stages[SINK].spawn_endless(async move {
-            sink.serve(access::events_without_pages(receiver.router()), until, DRAIN).await;
+            let router = access::events_without_pages(receiver.router(), sink.address());
+            sink.serve(router, until, DRAIN).await;
             receiver.finish().await;
         });
         let (client, api, sink, cloud_run) = dev;

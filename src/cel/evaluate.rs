@@ -51,7 +51,7 @@ impl<'a, 'e: 'a> Evaluation<'a, 'e> {
             }
             Kind::Data => self.data().map_err(at(node)),
             Kind::HasAttribute(attribute) => Ok(Value::Boolean(self.input.attribute(attribute).is_some())),
-            Kind::HasData => Ok(Value::Boolean(self.data().is_ok())),
+            Kind::HasData => self.has_data().map(Value::Boolean).map_err(at(node)),
             Kind::AnyAttribute(name) => {
                 let name = self.value(name)?;
                 self.any_attribute(&name).map_err(at(node))
@@ -100,6 +100,10 @@ impl<'a, 'e: 'a> Evaluation<'a, 'e> {
             return Err(Problem::TooLarge);
         }
         self.input.data().map_err(Problem::NoJson)
+    }
+
+    fn has_data(&self) -> Result<bool, Problem> {
+        Ok(self.input.has_data().map_err(Problem::NoJson)? && self.data().is_ok())
     }
 
     fn any_attribute(&self, name: &Value<'a>) -> Result<Value<'a>, Problem> {

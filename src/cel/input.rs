@@ -6,17 +6,27 @@ use super::json;
 use super::value::{Text, Value};
 use crate::event::{Attribute, Event, ValueRef, is_json};
 
+/// Why nobody can say anything about the data.
+const NOT_KEPT: &str = "the event's data was not kept";
+
 /// An event, with its data parsed once for all the expressions that ask for it, and never if none does.
 #[derive(Debug)]
 pub struct Input<'e> {
     event: &'e Event,
     data: OnceCell<Result<Value<'e>, &'static str>>,
+    /// Whether what the event says of its data is all that there was.
+    is_whole: bool,
 }
 
 impl<'e> Input<'e> {
     /// The event as it is asked.
     pub fn new(event: &'e Event) -> Self {
-        Self { event, data: OnceCell::new() }
+        Self { event, data: OnceCell::new(), is_whole: true }
+    }
+
+    /// An event whose data was not kept: whoever asks for it is told so.
+    pub fn without_data(event: &'e Event) -> Self {
+        Self { event, data: OnceCell::from(Err(NOT_KEPT)), is_whole: false }
     }
 
     /// The event.
@@ -30,6 +40,11 @@ impl<'e> Input<'e> {
             ValueRef::Integer(value) => Value::Integer(i64::from(value)),
             ValueRef::String(value) => Value::Text(Text::Borrowed(value)),
         })
+    }
+
+    /// Whether there is data to speak of, if that is known.
+    pub(super) fn has_data(&self) -> Result<bool, &'static str> {
+        if self.is_whole { Ok(self.data().is_ok()) } else { Err(NOT_KEPT) }
     }
 
     /// Bytes of the data.

@@ -25,6 +25,7 @@ mod arithmetic;
 mod call;
 mod error;
 mod evaluate;
+mod explain;
 mod function;
 mod input;
 mod json;

@@ -66,6 +66,16 @@ impl Program {
         &self.source
     }
 
+    /// The tree.
+    pub(super) fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// Whether it iterates over something.
+    pub(super) fn iterates(&self) -> bool {
+        self.iterates
+    }
+
     /// Its value for that event.
     ///
     /// # Errors

@@ -42,6 +42,11 @@ impl<'a> Evaluator<'a> {
         Self { event, text, typed: true, errors: Some(Vec::new()), failures: 0 }
     }
 
+    /// Evaluates everything and tells every error, and takes every attribute for text.
+    pub(super) fn textual(event: &'a Event, text: &'a str) -> Self {
+        Self { typed: false, ..Self::complete(event, text) }
+    }
+
     /// Ends at the first error, and takes every attribute for text.
     pub(super) fn fail_fast(event: &'a Event, text: &'a str) -> Self {
         Self { event, text, typed: false, errors: None, failures: 0 }

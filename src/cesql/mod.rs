@@ -23,6 +23,7 @@ mod ast;
 mod cast;
 mod error;
 mod eval;
+mod explain;
 mod function;
 mod lexer;
 mod like;

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{Resource, ResourceExt as _};
 
 use super::connect::{Connected, connect};
+use super::explain::tree;
 use super::kinds::{Kind, Reference, references};
 use super::list::values;
 use super::output::{Format, Output, Rows, age, one_line, span};
@@ -13,6 +14,7 @@ use crate::api::{
     CompletionOutcome, CompletionStatus, Concurrency, ConcurrencyPolicy, Condition,
     DEFAULT_CONCURRENCY_LIMIT, EventRecord, Execution, Job, LABEL_JOB, Trigger,
 };
+use crate::explain::Trail;
 use crate::ops::{self, Description};
 use crate::plan::{self, Attempt};
 
@@ -92,6 +94,11 @@ fn execution(description: &Description, now: Timestamp) -> String {
     let spec = &execution.spec;
     field(&mut text, "Job", &format!("{} (generation {})", spec.job.name, spec.job.generation));
     field(&mut text, "Cause", &story::cause(&spec.cause));
+    let trail = Trail::of(execution);
+    if let Some(trail) = &trail {
+        let sink = trail.sink.as_ref().map(|sink| format!(" by {sink}")).unwrap_or_default();
+        field(&mut text, "Received", &one_line(&format!("{}{sink}", trail.received)));
+    }
     let message = story::message(execution);
     let state = story::state(execution);
     field(&mut text, "Status", &if message.is_empty() { state } else { format!("{state}: {message}") });
@@ -118,6 +125,9 @@ fn execution(description: &Description, now: Timestamp) -> String {
         spec.parameters.iter().for_each(|one| table.push([one.name.clone(), one.value.clone()]));
         section(&mut text, "Parameters", &table);
     }
+    if let Some(trail) = trail {
+        why(&mut text, &trail);
+    }
     let conditions = execution.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     section(&mut text, "Conditions", &condition_rows(conditions, now));
     section(&mut text, "Tasks", &attempts(execution, pods, now));
@@ -141,6 +151,21 @@ fn told(execution: &Execution) -> Option<String> {
     let attempts = if *attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
     let why = message.as_ref().map(|message| format!(": {}", one_line(message))).unwrap_or_default();
     Some(format!("{word} after {attempts}{why}"))
+}
+
+/// The Triggers that matched, and by which terms.
+fn why(text: &mut String, trail: &Trail) {
+    let Trail { received: _, sink: _, triggers, more } = trail;
+    if triggers.is_empty() {
+        return;
+    }
+    text.push_str("Why:\n");
+    for line in tree::verdicts(triggers).lines() {
+        text.extend(["  ", line, "\n"]);
+    }
+    if *more > 0 {
+        text.extend(["  and ", &more.to_string(), " more triggers\n"]);
+    }
 }
 
 fn event(text: &mut String, record: &EventRecord) {

@@ -13,6 +13,7 @@ mod delete;
 mod describe;
 mod dev;
 mod error;
+mod explain;
 mod follow;
 mod guards;
 mod kinds;
@@ -71,6 +72,7 @@ Examples:
   kakehi send --type com.example.order --source /shop --data '{\"id\": 7}'
   kakehi list executions
   kakehi logs resize-h3k2m9x0aq -f
+  kakehi explain 7                            why did that event run nothing?
 
 Exit codes:
   0    success; where a run was waited for, it succeeded
@@ -121,6 +123,8 @@ enum Command {
     Apply(apply::Args),
     /// Send an event
     Send(Box<send::Args>),
+    /// Tell why an event runs what it runs, or nothing
+    Explain(Box<explain::Args>),
     /// Run a job by hand
     Run(run::Args),
     /// List jobs, executions or triggers
@@ -221,6 +225,7 @@ impl Command {
             Command::Serve(args) => serve::run(&args, global).await,
             Command::Apply(args) => apply::run(&args, global, output).await,
             Command::Send(args) => send::run(&args, global, output).await,
+            Command::Explain(args) => explain::run(&args, global, output).await,
             Command::Run(args) => run::run(&args, global, output).await,
             Command::List(args) => list::run(&args, global, output).await,
             Command::Describe(args) => describe::run(&args, global, output).await,

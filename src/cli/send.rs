@@ -26,6 +26,7 @@ const DEFAULT_SOURCE: &str = "/kakehi/send";
 /// Send an event
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg("kind", |kind| kind.required_unless_present("event")),
     after_help = "Prints the name of each Execution that the event led to; nothing if no Trigger matched.
 
 Examples:
@@ -61,13 +62,13 @@ pub(crate) struct Args {
 /// Flags that describe an event.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Event")]
-struct EventArgs {
+pub(crate) struct EventArgs {
     /// Attribute `type`; required without --event
-    #[arg(short = 't', long = "type", value_name = "TYPE", required_unless_present = "event")]
+    #[arg(short = 't', long = "type", value_name = "TYPE")]
     kind: Option<String>,
-    /// Attribute `source`
-    #[arg(short, long, value_name = "URI", default_value = DEFAULT_SOURCE)]
-    source: String,
+    /// Attribute `source` [default: /kakehi/send]
+    #[arg(short, long, value_name = "URI")]
+    source: Option<String>,
     /// Attribute `id`; without it a random one
     #[arg(long, value_name = "ID")]
     id: Option<String>,
@@ -108,7 +109,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result<Exit, Error> {
     let event = args.event.event(Timestamp::now())?;
     let connected = connect(global).await?;
-    let sink = Sink::new(&sink_url(args, &connected)?)?;
+    let sink = Sink::new(&sink_url(args.sink.as_ref(), &connected)?)?;
     let address = Address { namespace: connected.namespace.clone(), job: args.job.clone() };
     let patience = args.retry.unwrap_or_default();
     let Some(count) = args.repeat else {
@@ -127,8 +128,9 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
     Ok(Exit::Success)
 }
 
-fn sink_url(args: &Args, connected: &Connected) -> Result<String, Error> {
-    args.sink.clone().or_else(|| connected.sink.clone()).ok_or_else(|| {
+/// The sink that is meant.
+pub(crate) fn sink_url(said: Option<&String>, connected: &Connected) -> Result<String, Error> {
+    said.cloned().or_else(|| connected.sink.clone()).ok_or_else(|| {
         Error::usage(format!(
             "where the sink beside {} is, is not known; say it with --sink or KAKEHI_SINK",
             connected.server
@@ -165,8 +167,18 @@ fn print(args: &Args, output: &Output, delivered: &[Delivered]) -> Result<(), Er
 }
 
 impl EventArgs {
+    /// Whether they describe one.
+    pub(crate) fn is_given(&self) -> bool {
+        self.kind.is_some() || self.event.is_some()
+    }
+
+    /// The source that was said.
+    pub(crate) fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
     /// The event that the flags describe.
-    fn event(&self, now: Timestamp) -> Result<Event, Error> {
+    pub(crate) fn event(&self, now: Timestamp) -> Result<Event, Error> {
         if let Some(path) = &self.event {
             return read_event(path);
         }
@@ -185,8 +197,11 @@ impl EventArgs {
             ("dataschema", self.data_schema.clone()),
             ("datacontenttype", content_type),
         ];
-        let mut builder =
-            Event::builder().required(&id, &self.source, self.kind.as_deref().unwrap_or_default());
+        let mut builder = Event::builder().required(
+            &id,
+            self.source().unwrap_or(DEFAULT_SOURCE),
+            self.kind.as_deref().unwrap_or_default(),
+        );
         for (name, value) in named {
             if let Some(value) = value {
                 builder = builder.set(name, value);

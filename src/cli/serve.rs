@@ -93,6 +93,9 @@ pub(crate) struct Args {
     require_auth: bool,
     #[command(flatten)]
     guards: GuardFlags,
+    /// Memory for what became of the latest events, in bytes; `kakehi explain` asks for it
+    #[arg(long, value_name = "BYTES", env = "KAKEHI_DECISION_BYTES", default_value_t = 16 * 1024 * 1024, value_parser = value_parser!(u64).range(0..=1 << 30))]
+    decision_bytes: u64,
     /// Lease that decides which controller works
     #[arg(long, value_name = "NAME", env = "KAKEHI_LEASE_NAME", default_value = "kakehi-controller")]
     lease_name: String,
@@ -159,6 +162,8 @@ impl Args {
                 max_event_bytes: usize::try_from(self.max_event_bytes).unwrap_or(usize::MAX),
                 max_waiters: usize::from(self.max_waiters),
                 require_auth: self.require_auth,
+                max_decision_bytes: usize::try_from(self.decision_bytes).unwrap_or(usize::MAX),
+                name: host(),
                 ..sink::Options::default()
             },
             namespace: watched.cloned(),
@@ -198,11 +203,15 @@ impl Args {
     }
 }
 
+/// The Pod's name.
+fn host() -> Option<String> {
+    std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty())
+}
+
 /// What this process is called in the lease: the Pod's name for people, and a part that no later process of the same
 /// name has.
 fn identity() -> String {
-    let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
-    format!("{}_{}", host.as_deref().unwrap_or("kakehi"), Uuid::new_v4())
+    format!("{}_{}", host().as_deref().unwrap_or("kakehi"), Uuid::new_v4())
 }
 
 /// Runs until it is told to end.

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use clap::ValueEnum;
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use kube::{Client, Config};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -17,6 +18,7 @@ use super::Error;
 use super::connect::{CONNECT_TIMEOUT, parse_url};
 use crate::event::Event;
 use crate::event::http::{encode_binary, encode_structured};
+use crate::explain::Told;
 
 /// Longest wait for an answer. A sink answers in milliseconds; ten times its own deadline is no answer at all.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -118,21 +120,56 @@ impl Sink {
         }
     }
 
-    async fn once(&self, event: &Event, mode: Mode, address: &Address) -> Result<Vec<Delivered>, Refused> {
-        let request = request(event, mode, address).map_err(Refused::Never)?;
+    /// Asks what became of events of that namespace.
+    pub(crate) async fn decisions(
+        &self,
+        namespace: &str,
+        question: &[(&str, &str)],
+        token: Option<&str>,
+    ) -> Result<Told, Error> {
+        let quoted = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let query: Vec<String> =
+            question.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
+        let path = format!("/namespaces/{}/decisions?{}", quoted(namespace), query.join("&"));
+        let mut request = Request::get(path);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Body::empty()).map_err(|error| Error::Usage(error.into()))?;
+        let (status, _, body) = self.ask(request).await?;
+        if status.is_success() {
+            let told = serde_json::from_slice(&body).context("read what the sink tells");
+            return told.map_err(Error::Failed);
+        }
+        let words = words(&body);
+        let hint = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                "\n  hint: it tells whoever may list executions there; `kakehi explain --help` shows how to make a token"
+            }
+            _ => "",
+        };
+        Err(Error::Failed(anyhow!("the sink does not tell: {words} ({}){hint}", status.as_u16())))
+    }
+
+    /// Sends a request and reads the answer.
+    async fn ask(&self, request: Request<Body>) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
         let answer = timeout(ANSWER_TIMEOUT, async {
             let (head, body) = self.client.send(request).await?.into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(kube::Error::Service)?;
             Ok::<_, kube::Error>((head, body.to_bytes()))
         });
         match answer.await {
-            Ok(Ok((head, body))) => read(head.status, &head.headers, &body, address),
-            Ok(Err(error)) => Err(Refused::Later(self.unreachable(error.into()), None)),
-            Err(_) => {
-                let error = anyhow!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
-                Err(Refused::Later(self.unreachable(error), None))
-            }
+            Ok(Ok((head, body))) => Ok((head.status, head.headers, body)),
+            Ok(Err(error)) => Err(self.unreachable(error.into())),
+            Err(_) => Err(self.unreachable(anyhow!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))),
         }
+    }
+
+    async fn once(&self, event: &Event, mode: Mode, address: &Address) -> Result<Vec<Delivered>, Refused> {
+        let request = request(event, mode, address).map_err(Refused::Never)?;
+        let answer = self.ask(request).await.map_err(|error| Refused::Later(error, None))?;
+        let (status, headers, body) = answer;
+        read(status, &headers, &body, address)
     }
 
     fn unreachable(&self, source: anyhow::Error) -> Error {
@@ -187,8 +224,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// Why the sink refused, with its own words where it has some.
-fn reason(status: StatusCode, body: &[u8], address: &Address) -> String {
+/// What a refusal says for itself.
+fn words(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let words = match serde_json::from_slice::<serde_json::Value>(body) {
         Ok(value) => ["detail", "error", "message"]
@@ -197,7 +234,12 @@ fn reason(status: StatusCode, body: &[u8], address: &Address) -> String {
             .map_or_else(|| text.trim().to_owned(), str::to_owned),
         Err(_) => text.trim().to_owned(),
     };
-    let words = super::output::one_line(&words);
+    super::output::one_line(&words)
+}
+
+/// Why the sink refused, with its own words where it has some.
+fn reason(status: StatusCode, body: &[u8], address: &Address) -> String {
+    let words = words(body);
     let to = match &address.job {
         None => format!("namespace {}", address.namespace),
         Some(job) => format!("job {job} of namespace {}", address.namespace),

@@ -12,7 +12,7 @@ use kube::{Resource, ResourceExt};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-use crate::api::{Execution, Job};
+use crate::api::{ANNOTATION_DECISION, Execution, Job};
 use crate::feed::{Change, Follower, Health};
 
 /// Everything that is followed.
@@ -41,7 +41,10 @@ impl Trim for Execution {
     fn trim(&mut self) {
         self.metadata.managed_fields = None;
         self.metadata.owner_references = None;
-        // An event may have half a mebibyte.
+        // How it came about is up to four kibibytes, and an event may have half a mebibyte.
+        if let Some(annotations) = &mut self.metadata.annotations {
+            annotations.remove(ANNOTATION_DECISION);
+        }
         self.spec.events = Vec::new();
         self.spec.parameters = Vec::new();
         self.spec.overrides = None;

@@ -74,6 +74,14 @@ impl Event {
         self.data.as_ref()
     }
 
+    /// The same for whoever keeps it: its data no longer holds the whole request in memory, and is left out where it has
+    /// more than `most` bytes.
+    #[must_use]
+    pub fn detached(self, most: usize) -> Self {
+        let data = self.data.filter(|data| data.len() <= most).map(|data| Bytes::copy_from_slice(&data));
+        Self { data, ..self }
+    }
+
     /// Value of an attribute; an attribute that the event does not have is `None`, never an empty value.
     pub fn get(&self, attribute: &Attribute) -> Option<ValueRef<'_>> {
         let text = match attribute {

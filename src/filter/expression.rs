@@ -6,6 +6,7 @@ use crate::cel::Input;
 use crate::cel::Program;
 use crate::cesql;
 use crate::event::Attribute;
+use crate::term::decided;
 
 /// What has to hold of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +47,8 @@ impl Expression {
     /// Recursion is as deep as the filter, which admission and the compiler bound.
     fn verdict(&self, input: &Input<'_>) -> Option<bool> {
         match self {
-            Expression::All(inner) => decided(inner, input, false),
-            Expression::Any(inner) => decided(inner, input, true),
+            Expression::All(inner) => decided(inner.iter().map(|term| term.verdict(input)), false),
+            Expression::Any(inner) => decided(inner.iter().map(|term| term.verdict(input)), true),
             Expression::Not(inner) => inner.verdict(input).map(|holds| !holds),
             Expression::Has(attribute, test) => {
                 let value = input.event().get(attribute);
@@ -59,21 +60,8 @@ impl Expression {
     }
 }
 
-/// One of them that is `decisive` decides, whatever is known of the others.
-fn decided(inner: &[Expression], input: &Input<'_>, decisive: bool) -> Option<bool> {
-    let mut verdict = Some(!decisive);
-    for expression in inner {
-        match expression.verdict(input) {
-            Some(holds) if holds == decisive => return Some(decisive),
-            Some(_) => {}
-            None => verdict = None,
-        }
-    }
-    verdict
-}
-
 impl Test {
-    fn holds(&self, text: &str) -> bool {
+    pub(super) fn holds(&self, text: &str) -> bool {
         match self {
             Test::Exact(wanted) => text == &**wanted,
             Test::Prefix(wanted) => text.starts_with(&**wanted),

@@ -15,6 +15,7 @@
 
 mod compile;
 mod error;
+mod explain;
 mod expression;
 mod index;
 mod terms;
@@ -24,14 +25,17 @@ mod tests;
 pub use error::{Error, Problem};
 pub use index::{Candidates, Index};
 
+use std::sync::Arc;
+
 use crate::api::TriggerSpec;
 use crate::cel::Input;
 use crate::event::Event;
+use crate::term::Term;
 use expression::Expression;
 
-/// A compiled filter.
+/// A compiled filter. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filter(Expression);
+pub struct Filter(Arc<Expression>);
 
 impl Filter {
     /// Compiles what a Trigger filters by. No filter at all lets everything pass.
@@ -39,12 +43,12 @@ impl Filter {
     /// # Errors
     /// Every mistake in it, each with its place. Whoever goes on regardless uses [`Filter::nothing`].
     pub fn compile(spec: &TriggerSpec) -> Result<Self, Error> {
-        compile::compile(spec).map(Self)
+        compile::compile(spec).map(|expression| Self(Arc::new(expression)))
     }
 
     /// Lets nothing pass.
     pub fn nothing() -> Self {
-        Self(Expression::Any(Vec::new()))
+        Self(Arc::new(Expression::Any(Vec::new())))
     }
 
     /// Whether the event passes.
@@ -52,8 +56,17 @@ impl Filter {
         self.lets_pass(&Input::new(event))
     }
 
-    /// The same for whoever asks several filters: the event's data is parsed once for all of them.
-    fn lets_pass(&self, input: &Input<'_>) -> bool {
+    /// What becomes of each of its terms for an event; the event passes if all of them hold. For whoever wants to know why:
+    /// it takes longer than [`Filter::matches`], and every term is evaluated.
+    pub fn explain(&self, input: &Input<'_>) -> Vec<Term> {
+        match &*self.0 {
+            Expression::All(terms) => terms.iter().map(|term| term.explain(input)).collect(),
+            other => vec![other.explain(input)],
+        }
+    }
+
+    /// Whether the event passes, for whoever asks several filters: the event's data is parsed once for all of them.
+    pub fn lets_pass(&self, input: &Input<'_>) -> bool {
         self.0.matches(input)
     }
 }

@@ -13,8 +13,8 @@ use super::overrides::overridden;
 use super::prepared::{Asked, Matched, Prepared};
 use super::trace;
 use crate::api::{
-    ANNOTATION_DIGEST, Cause, CauseKind, EventRecord, Execution, ExecutionSpec, Job, JobReference,
-    LABEL_EXECUTION, LABEL_JOB, Overrides,
+    ANNOTATION_DECISION, ANNOTATION_DIGEST, Cause, CauseKind, EventRecord, Execution, ExecutionSpec, Job,
+    JobReference, LABEL_EXECUTION, LABEL_JOB, Overrides, ParameterValue,
 };
 use crate::event::Event;
 use crate::event::TraceContext;
@@ -57,6 +57,19 @@ impl Planned {
             trace::keep(&mut self.execution, hop);
         }
         self
+    }
+
+    /// The same with a note of how it came about, which bears on nothing.
+    #[must_use]
+    pub fn noted(mut self, trail: String) -> Self {
+        let annotations = self.execution.metadata.annotations.get_or_insert_default();
+        annotations.insert(ANNOTATION_DECISION.to_owned(), trail);
+        self
+    }
+
+    /// Values of the parameters.
+    pub fn parameters(&self) -> &[ParameterValue] {
+        &self.execution.spec.parameters
     }
 
     /// The names to try, in that order.

@@ -15,6 +15,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::event;
+use crate::explain::Answer;
 use crate::ops;
 use crate::plan;
 use crate::triggers;
@@ -144,6 +145,12 @@ impl IntoResponse for Refusal {
             | Refusal::NotFound(_) => {}
         }
         response
+    }
+}
+
+impl From<&Refusal> for Answer {
+    fn from(refusal: &Refusal) -> Self {
+        Self { status: refusal.status().as_u16(), detail: Some(refusal.detail()) }
     }
 }
 

@@ -5,16 +5,26 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream;
+use jiff::Timestamp;
 
 use super::Sink;
 use super::answer::Refusal;
 use super::answer::not_accepted;
+use super::decided::Asked;
+use super::decided::Decided;
+use super::decided::Ran;
+use super::journal::Subject;
+use crate::api::Job;
+use crate::cel::Input;
 use crate::event::Event;
 use crate::event::TraceContext;
+use crate::explain;
+use crate::explain::Trail;
 use crate::ops;
 use crate::ops::Accepted;
 use crate::ops::Outcome;
 use crate::plan::Matched;
+use crate::plan::Planned;
 use crate::triggers::LiveTrigger;
 
 /// Creates of one event at a time: enough that a fan-out is quick, few enough that one event is no flood.
@@ -23,25 +33,20 @@ const CONCURRENT_CREATES: usize = 4;
 /// Events of one batch at a time, for the same reasons.
 const CONCURRENT_EVENTS: usize = 4;
 
+/// Triggers of one run that are explained in its Execution; there is room for about as many.
+const MAX_EXPLAINED: usize = 8;
+
 /// What a request brought.
 #[derive(Debug)]
 struct Delivery {
     event: Event,
     /// The trace of this hop.
     trace: Option<TraceContext>,
-}
-
-/// Why a run is created.
-#[derive(Clone, Copy)]
-struct Cause<'a> {
-    /// The Trigger that matched.
-    matched: Option<Matched<'a>>,
-    /// The trace of the hop that brought the event.
-    trace: Option<&'a TraceContext>,
+    received: Timestamp,
 }
 
 /// What an event started.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Run {
     /// The Trigger that matched; none if the event was sent to the Job itself.
     pub(super) trigger: Option<String>,
@@ -52,7 +57,8 @@ pub(super) struct Run {
 }
 
 impl Sink {
-    /// Runs what each event of a request asks for: its runs, in the order of the events.
+    /// Runs what each event of a request asks for: its runs, in the order of the events. What is decided about each event
+    /// is kept.
     ///
     /// For its sender a batch is one thing: all of it is stored, or it is not a success. As with the Triggers of one event,
     /// what can be created is, and the gravest failure is the answer; but once something fails that may succeed in a
@@ -66,12 +72,21 @@ impl Sink {
         let batch = events.len() > 1;
         let mut results = stream::iter(events.into_iter().enumerate())
             .map(|(index, event)| async move {
-                let delivery = Delivery { event, trace: trace.cloned() };
-                let result = match job {
-                    Some(job) => self.run(namespace, job, &delivery).await.map(|run| vec![run]),
-                    None => self.run_matching(namespace, &delivery).await,
+                let delivery = Delivery { event, trace: trace.cloned(), received: Timestamp::now() };
+                let revision = self.inner.triggers.revision();
+                let decided = match job {
+                    Some(job) => Decided::about(vec![self.ask(namespace, job, Vec::new(), &delivery).await]),
+                    None => self.ask_matching(namespace, &delivery).await,
                 };
-                result.map_err(|refusal| if batch { refusal.of_event(index + 1) } else { refusal })
+                let answer = decided.answer();
+                let Delivery { event, trace: _, received } = delivery;
+                self.inner.journal.keep(decided.record(
+                    (namespace, job),
+                    Subject::event(event),
+                    received,
+                    revision,
+                ));
+                answer.map_err(|refusal| if batch { refusal.of_event(index + 1) } else { refusal })
             })
             .buffered(CONCURRENT_EVENTS)
             .boxed();
@@ -91,89 +106,109 @@ impl Sink {
         gravest.map_or(Ok(started), Err)
     }
 
-    /// Runs the Job that the event was sent to.
-    async fn run(&self, namespace: &str, job: &str, delivery: &Delivery) -> Result<Run, Refusal> {
-        let Delivery { event, trace } = delivery;
-        let cause = Cause { matched: None, trace: trace.as_ref() };
-        let Accepted { execution, outcome } = self.create(namespace, job, event, cause).await?;
-        Ok(Run { trigger: None, execution, outcome })
-    }
-
     /// Runs the Jobs of the Triggers that match.
     ///
     /// Everything that can be created is, whatever becomes of the rest; then the gravest failure is the answer, so that
     /// a sender that tries again completes what is missing, and what is there is a duplicate.
-    async fn run_matching(&self, namespace: &str, delivery: &Delivery) -> Result<Vec<Run>, Refusal> {
-        let Delivery { event, trace } = delivery;
-        // By Job: an event runs a Job once, however many Triggers say so. The first by name has its parameters computed.
-        let mut jobs: BTreeMap<String, Vec<Arc<LiveTrigger>>> = BTreeMap::new();
-        for trigger in self.inner.triggers.matching(namespace, event)? {
-            jobs.entry(trigger.job.clone()).or_default().push(trigger);
+    async fn ask_matching(&self, namespace: &str, delivery: &Delivery) -> Decided {
+        let matching = match self.inner.triggers.matching(namespace, &delivery.event) {
+            Ok(matching) => matching,
+            Err(error) => return Decided::refused(error.into()),
+        };
+        if matching.is_empty() {
+            return match self.inner.triggers.has_namespace(namespace).await {
+                Ok(true) => Decided::about(Vec::new()),
+                Ok(false) => {
+                    Decided::refused(Refusal::NotFound(format!("there is no namespace {namespace}")))
+                }
+                Err(error) => Decided::refused(error.into()),
+            };
         }
-        if jobs.is_empty() && !self.inner.triggers.has_namespace(namespace).await? {
-            return Err(Refusal::NotFound(format!("there is no namespace {namespace}")));
-        }
-        let created: Vec<_> = stream::iter(jobs)
-            .map(|(job, triggers)| async move {
-                let matched = triggers
-                    .first()
-                    .map(|first| Matched { trigger: &first.name, parameters: &first.parameters });
-                let cause = Cause { matched, trace: trace.as_ref() };
-                let accepted = self.create(namespace, &job, event, cause).await?;
-                Ok::<_, Refusal>(runs(&accepted, &triggers))
-            })
+        let asked = stream::iter(by_job(matching))
+            .map(|(job, triggers)| async move { self.ask(namespace, &job, triggers, delivery).await })
             .buffered(CONCURRENT_CREATES)
             .collect()
             .await;
-        let mut started = Vec::new();
-        let mut gravest = None;
-        for result in created {
-            match result {
-                Ok(runs) => started.extend(runs),
-                Err(refusal) => gravest = gravest.max(Some(refusal)),
-            }
-        }
-        started.sort_by(|one: &Run, other| one.trigger.cmp(&other.trigger));
-        gravest.map_or(Ok(started), Err)
+        Decided::about(asked)
+    }
+
+    /// Runs a Job, which those Triggers want; none if the event was sent to the Job itself.
+    async fn ask(
+        &self,
+        namespace: &str,
+        job: &str,
+        triggers: Vec<Arc<LiveTrigger>>,
+        delivery: &Delivery,
+    ) -> Asked {
+        let result = self.create(namespace, job, &triggers, delivery).await;
+        Asked { job: job.to_owned(), triggers, result }
     }
 
     async fn create(
         &self,
         namespace: &str,
         name: &str,
-        event: &Event,
-        cause: Cause<'_>,
-    ) -> Result<Accepted, Refusal> {
-        let Cause { matched, trace } = cause;
-        let Some(job) = self.inner.triggers.job(namespace, name).await? else {
-            return Err(Refusal::NotFound(format!("there is no job {name} in namespace {namespace}")));
-        };
-        let planned = job.for_event(event, matched)?.in_trace(trace);
+        triggers: &[Arc<LiveTrigger>],
+        delivery: &Delivery,
+    ) -> Result<Ran, Refusal> {
+        let Delivery { event, trace, received: _ } = delivery;
+        let job = self.inner.triggers.job(namespace, name).await?.ok_or_else(|| no_job(name, namespace))?;
+        let planned = job.for_event(event, decisive(triggers))?.in_trace(trace.as_ref());
+        let parameters = explain::parameters(planned.parameters());
+        let planned = planned.noted(self.trail(triggers, delivery).to_json());
+        let accepted = self.accept(namespace, job.job(), &planned).await?;
+        Ok(Ran { accepted, parameters, waits: explain::waits(job.job()) })
+    }
+
+    /// Stores a run, unless too many of its Job wait already.
+    async fn accept(&self, namespace: &str, job: &Job, planned: &Planned) -> Result<Accepted, Refusal> {
         let client = &self.inner.client;
+        let name = job.metadata.name.as_deref().unwrap_or_default();
         let refused = |error| not_accepted(error, name);
-        match self.inner.triggers.queue(namespace, job.job()) {
+        match self.inner.triggers.queue(namespace, job) {
             Ok(waiting) => {
-                let accepted = ops::accept(client, &planned).await.map_err(refused)?;
+                let accepted = ops::accept(client, planned).await.map_err(refused)?;
                 if accepted.outcome == Outcome::Created {
                     waiting.accepted();
                 }
                 Ok(accepted)
             }
             // Whoever repeats itself has its run already, and is told so.
-            Err(limit) => ops::find(client, &planned)
+            Err(limit) => ops::find(client, planned)
                 .await
                 .map_err(refused)?
                 .ok_or_else(|| refused(ops::Error::QueueFull { job: name.to_owned(), limit })),
         }
     }
+
+    /// How the run came about.
+    fn trail(&self, triggers: &[Arc<LiveTrigger>], delivery: &Delivery) -> Trail {
+        let Delivery { event, trace: _, received } = delivery;
+        let trail = Trail::new(format!("{received:.3}"), self.inner.options.name.as_deref());
+        let input = Input::new(event);
+        let told = triggers.iter().enumerate().map(|(index, trigger)| {
+            if index < MAX_EXPLAINED { trigger.explain(&input) } else { trigger.matched() }
+        });
+        // That it is about one Job is known.
+        trail.matched(told.map(|verdict| explain::Verdict { job: String::new(), ..verdict }))
+    }
 }
 
-/// One line per Trigger. The first one's create is the one that happened.
-fn runs(accepted: &Accepted, triggers: &[Arc<LiveTrigger>]) -> Vec<Run> {
-    let line = |(index, trigger): (usize, &Arc<LiveTrigger>)| Run {
-        trigger: Some(trigger.name.clone()),
-        execution: accepted.execution.clone(),
-        outcome: if index == 0 { accepted.outcome } else { Outcome::Duplicate },
-    };
-    triggers.iter().enumerate().map(line).collect()
+/// The Triggers that match, by Job: an event runs a Job once, however many Triggers say so.
+pub(super) fn by_job(matching: Vec<Arc<LiveTrigger>>) -> BTreeMap<String, Vec<Arc<LiveTrigger>>> {
+    let mut jobs: BTreeMap<String, Vec<Arc<LiveTrigger>>> = BTreeMap::new();
+    for trigger in matching {
+        jobs.entry(trigger.job.clone()).or_default().push(trigger);
+    }
+    jobs
+}
+
+/// Of several Triggers of one Job the first by name has its parameters computed.
+pub(super) fn decisive(triggers: &[Arc<LiveTrigger>]) -> Option<Matched<'_>> {
+    triggers.first().map(|first| Matched { trigger: &first.name, parameters: &first.parameters })
+}
+
+/// There is no such Job.
+pub(super) fn no_job(name: &str, namespace: &str) -> Refusal {
+    Refusal::NotFound(format!("there is no job {name} in namespace {namespace}"))
 }

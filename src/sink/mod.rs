@@ -6,6 +6,7 @@
 //! | `POST /namespaces/{ns}`, `POST /` (= the default namespace) | runs the Job of every Trigger that matches |
 //! | `OPTIONS` of any of these | consents to a sender that asks first |
 //! | `GET /namespaces/{ns}/executions/{name}` | how a run is doing |
+//! | `GET /namespaces/{ns}/decisions` | what became of events, and why: see `decisions` |
 //! | `GET /healthz`, `GET /readyz` | whether the process lives, whether it can take events |
 //!
 //! A 202 is a promise: the event is stored, and every matching Trigger has its Execution. So the answer waits for the
@@ -28,13 +29,17 @@
 mod access;
 mod answer;
 mod body;
+mod decided;
+mod decisions;
 mod deliver;
 mod ends;
 mod guard;
+mod journal;
 mod metrics;
 mod policies;
 mod prefer;
 mod receive;
+mod rehearse;
 mod status;
 mod wait;
 
@@ -52,8 +57,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::ends::Ends;
+use self::journal::Journal;
 use self::metrics::Metrics;
 use self::policies::Policies;
+pub use self::rehearse::Rehearsal;
+pub use self::rehearse::Stage;
 use crate::api::DEFAULT_NAMESPACE;
 use crate::auth::Reviews;
 use crate::triggers::Triggers;
@@ -80,6 +88,21 @@ pub struct Options {
     pub body_timeout: Duration,
     /// Whether senders have to say who they are.
     pub require_auth: bool,
+    /// Who is told what became of events.
+    pub told: ToldTo,
+    /// Bytes that the memory of decisions may take; of none, decisions are counted and forgotten.
+    pub max_decision_bytes: usize,
+    /// What this process is called, where there are several.
+    pub name: Option<String>,
+}
+
+/// Who is told what became of events, with what was in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToldTo {
+    /// Whoever reaches the port.
+    Everybody,
+    /// Whom Kubernetes lets list Executions in the namespace, whether senders have to say who they are or not.
+    Readers,
 }
 
 impl Default for Options {
@@ -92,6 +115,9 @@ impl Default for Options {
             max_waiters: 256,
             body_timeout: Duration::from_secs(10),
             require_auth: false,
+            told: ToldTo::Readers,
+            max_decision_bytes: 16 * 1024 * 1024,
+            name: None,
         }
     }
 }
@@ -111,6 +137,11 @@ struct Inner {
     /// Once cancelled, requests are refused and readiness is withdrawn; those in flight go on.
     shutdown: CancellationToken,
     metrics: Metrics,
+    journal: Journal,
+    /// Asks who may know of decisions; none where everybody may.
+    readers: Option<Reviews>,
+    /// One permit for each explanation that is under way.
+    explanations: Arc<Semaphore>,
     /// None where nobody has to say who he is.
     doorkeeper: Option<Doorkeeper>,
     /// The runs whose end is waited for.
@@ -143,6 +174,14 @@ impl Sink {
             policies: Policies::new(client.clone(), triggers.namespace()),
         });
         let ends = Ends::new(&client, triggers.namespace(), options.max_waiters);
+        let readers = match options.told {
+            ToldTo::Everybody => None,
+            ToldTo::Readers => {
+                let asked = doorkeeper.as_ref().map(|doorkeeper| doorkeeper.reviews.clone());
+                Some(asked.unwrap_or_else(|| Reviews::new(client.clone())))
+            }
+        };
+        let journal = Journal::new(options.max_decision_bytes);
         let inner = Inner {
             client,
             triggers,
@@ -150,6 +189,9 @@ impl Sink {
             leaving,
             shutdown,
             metrics,
+            journal,
+            readers,
+            explanations: Arc::new(Semaphore::new(decisions::MAX_EXPLANATIONS)),
             doorkeeper,
             ends,
             requests,
@@ -162,6 +204,7 @@ impl Sink {
     /// Adds what is counted to what is told.
     pub fn register(&self, registry: &mut Registry) {
         self.inner.metrics.register(registry);
+        self.inner.journal.register(registry);
     }
 
     /// Follows who may send events, where that is asked, and the runs that are waited for, until `shutdown`.
@@ -202,6 +245,7 @@ impl Sink {
             .route("/namespaces/{namespace}/jobs/{job}", any(receive::to_job))
             .route("/namespaces/{namespace}/jobs/{job}/", any(receive::to_job))
             .route("/namespaces/{namespace}/jobs/{job}/{*suffix}", any(receive::to_job_with_suffix))
+            .route("/namespaces/{namespace}/decisions", any(decisions::show))
             .route("/namespaces/{namespace}/executions/{execution}", any(status::show))
             .route("/namespaces/{namespace}/executions/{execution}/", any(status::show))
             .fallback(answer::no_such_path)

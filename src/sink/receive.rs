@@ -17,15 +17,20 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::header::LOCATION;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::Sink;
 use super::answer::Refusal;
+use super::decided::Decided;
 use super::deliver::Run;
+use super::journal::Subject;
 use super::prefer;
 use super::wait::Room;
 use crate::event;
+use crate::event::Event;
 use crate::ops::Outcome;
+use crate::term::shortened;
 
 /// `POST /`.
 pub(super) async fn to_default_namespace(
@@ -152,20 +157,51 @@ impl Sink {
             }
         };
         name_what_is_sent(&parts.headers);
-        let received = self.read(&parts.headers, body).await?;
-        let events = event::http::decode_all(&parts.headers, &received.bytes)?;
+        let place = (namespace, job);
+        let received = self
+            .read(&parts.headers, body)
+            .await
+            .inspect_err(|refusal| self.note_claim(place, &parts.headers, refusal))?;
+        let events = event::http::decode_all(&parts.headers, &received.bytes)
+            .map_err(Refusal::from)
+            .inspect_err(|refusal| self.note_claim(place, &parts.headers, refusal))?;
         if let [event] = events.as_slice() {
             name(event.id(), event.source(), event.kind());
         }
         if let Some(sender) = &sender {
             for event in &events {
-                self.admit_event(sender, event).await?;
+                let admitted = self.admit_event(sender, event).await;
+                admitted.inspect_err(|refusal| self.note_event(place, event, refusal))?;
             }
         }
         let trace = event::TraceContext::of_headers(&parts.headers);
-        self.deliver((namespace, job), events, trace.as_ref()).await
+        self.deliver(place, events, trace.as_ref()).await
+    }
+
+    /// Keeps that an event was refused before anything was asked about it.
+    fn note_event(&self, place: (&str, Option<&str>), event: &Event, refusal: &Refusal) {
+        self.note(place, Subject::event(event.clone()), refusal);
+    }
+
+    /// The same of what is no event, with what its headers say, as far as they are text.
+    fn note_claim(&self, place: (&str, Option<&str>), headers: &HeaderMap, refusal: &Refusal) {
+        let said = |name: &str| {
+            let value = headers.get(format!("ce-{name}"))?.to_str().ok()?;
+            Some((name.to_owned(), shortened(value, MAX_CLAIM)))
+        };
+        let claim = ["id", "source", "type", "subject"].into_iter().filter_map(said).collect();
+        self.note(place, Subject::claim(claim), refusal);
+    }
+
+    fn note(&self, place: (&str, Option<&str>), subject: Subject, refusal: &Refusal) {
+        let revision = self.inner.triggers.revision();
+        let decided = Decided::refused(refusal.clone());
+        self.inner.journal.keep(decided.record(place, subject, Timestamp::now(), revision));
     }
 }
+
+/// Most characters of a header that are kept of what is no event.
+const MAX_CLAIM: usize = 200;
 
 /// Says in the request's span which event it is about (the names are OpenTelemetry's), so that whatever is logged of it can
 /// be found, a refusal above all: some senders drop an event that is refused.

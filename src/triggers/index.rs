@@ -5,8 +5,11 @@ use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use k8s_openapi::api::core::v1::Namespace;
+use kube::Resource;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use parking_lot::RwLock;
@@ -14,7 +17,9 @@ use parking_lot::RwLock;
 use crate::api::Job;
 use crate::api::JobStatus;
 use crate::api::Trigger;
+use crate::cel::Input;
 use crate::event::Event;
+use crate::explain::Verdict;
 use crate::feed::Change;
 use crate::feed::Follower;
 use crate::feed::Health;
@@ -39,7 +44,7 @@ impl Index {
     }
 }
 
-/// A Trigger whose filter is known.
+/// A Trigger as it is asked.
 #[derive(Debug)]
 pub struct LiveTrigger {
     /// Its name.
@@ -48,6 +53,77 @@ pub struct LiveTrigger {
     pub job: String,
     /// Its parameters.
     pub parameters: Parameters,
+    filter: Filter,
+    uid: Option<String>,
+    generation: Option<i64>,
+    /// Why its filter lets nothing pass, if it does not compile.
+    problem: Option<String>,
+    /// When it became what it is, on the clock of [`TriggerSet::revision`].
+    since: u64,
+}
+
+impl LiveTrigger {
+    /// The Trigger as it is asked. One that does not compile, or cannot be read, lets nothing pass and says why.
+    pub fn new(trigger: &DeserializeGuard<Trigger>) -> Self {
+        let (namespace, name) = key(trigger);
+        let (uid, generation) = (trigger.meta().uid.clone(), trigger.meta().generation);
+        let compiled = match trigger {
+            DeserializeGuard(Ok(trigger)) => compile(trigger),
+            DeserializeGuard(Err(error)) => Err(format!("cannot be read: {error}")),
+        };
+        let problem = compiled.as_ref().err().cloned();
+        if let Some(problem) = &problem {
+            tracing::warn!(
+                namespace,
+                trigger = name,
+                error = problem,
+                "a trigger does not compile and matches nothing"
+            );
+        }
+        let (filter, parameters) = compiled.unwrap_or_else(|_| (Filter::nothing(), Parameters::default()));
+        let job = trigger.0.as_ref().map(|trigger| trigger.spec.job.name.clone()).unwrap_or_default();
+        Self { name, job, parameters, filter, uid, generation, problem, since: 0 }
+    }
+
+    /// What it says about an event, and why.
+    pub fn explain(&self, input: &Input<'_>) -> Verdict {
+        let terms = if self.problem.is_some() { Vec::new() } else { self.filter.explain(input) };
+        Verdict {
+            trigger: self.name.clone(),
+            generation: self.generation,
+            job: self.job.clone(),
+            matches: self.filter.lets_pass(input),
+            changed: false,
+            problem: self.problem.clone(),
+            terms,
+        }
+    }
+
+    /// That it let an event pass, without the reasons.
+    pub fn matched(&self) -> Verdict {
+        Verdict {
+            trigger: self.name.clone(),
+            generation: self.generation,
+            job: self.job.clone(),
+            matches: true,
+            changed: false,
+            problem: None,
+            terms: Vec::new(),
+        }
+    }
+
+    /// Whether it was the same already at that revision of the set.
+    pub fn is_since(&self, revision: u64) -> bool {
+        self.since <= revision
+    }
+
+    /// Whether it says what the other one says.
+    fn is_same(&self, other: &Self) -> bool {
+        self.uid.is_some()
+            && self.uid == other.uid
+            && self.generation.is_some()
+            && self.generation == other.generation
+    }
 }
 
 /// The Triggers of one namespace.
@@ -57,6 +133,8 @@ type Rows = filter::Index<LiveTrigger>;
 #[derive(Default)]
 pub(super) struct TriggerSet {
     rows: RwLock<HashMap<String, Rows>>,
+    /// Counts the changes of Triggers, of all namespaces.
+    revision: AtomicU64,
     health: Health,
 }
 
@@ -71,10 +149,44 @@ impl TriggerSet {
         candidates.map(|candidates| candidates.matching(event)).unwrap_or_default()
     }
 
-    fn insert(rows: &mut HashMap<String, Rows>, namespace: String, compiled: (Filter, LiveTrigger)) {
-        let (filter, live) = compiled;
-        let name = live.name.clone();
+    /// How often a Trigger has changed so far.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// The Triggers of a namespace, in no order.
+    pub(super) fn all(&self, namespace: &str) -> Vec<Arc<LiveTrigger>> {
+        self.rows.read().get(namespace).map(|rows| rows.values().cloned().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<LiveTrigger>> {
+        self.rows.read().get(namespace)?.get(name).cloned()
+    }
+
+    fn insert(rows: &mut HashMap<String, Rows>, namespace: String, live: LiveTrigger) {
+        let (filter, name) = (live.filter.clone(), live.name.clone());
         rows.entry(namespace).or_default().insert(&name, filter, live);
+    }
+
+    /// The Trigger as it is from the `next` revision on; none if it is on its way out. One whose status alone changed, or
+    /// that is only listed again, is what it was.
+    fn live(&self, trigger: &DeserializeGuard<Trigger>, next: u64) -> Option<LiveTrigger> {
+        if trigger.meta().deletion_timestamp.is_some() {
+            return None;
+        }
+        let live = LiveTrigger::new(trigger);
+        let known = self.get(&key(trigger).0, &live.name).filter(|known| live.is_same(known));
+        Some(LiveTrigger { since: known.map_or(next, |known| known.since), ..live })
+    }
+
+    /// To be called once a change can be seen: whoever reads the revision first and then asks the Triggers, asks all that
+    /// are of that revision.
+    fn publish(&self, revision: u64) {
+        self.revision.store(revision, Ordering::Release);
+    }
+
+    fn forget(&self, namespace: &str, name: &str) {
+        Self::remove(&mut self.rows.write(), namespace, name);
     }
 
     fn remove(rows: &mut HashMap<String, Rows>, namespace: &str, name: &str) {
@@ -87,52 +199,43 @@ impl TriggerSet {
     }
 }
 
-/// The Trigger as it is asked; none if it is on its way out or cannot be read.
-fn compile(trigger: &DeserializeGuard<Trigger>) -> Option<(Filter, LiveTrigger)> {
-    let (namespace, name) = key(trigger);
-    let DeserializeGuard(Ok(trigger)) = trigger else {
-        tracing::warn!(namespace, trigger = name, "a trigger cannot be read and matches nothing");
-        return None;
-    };
-    if trigger.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
-    let compiled = Filter::compile(&trigger.spec).map_err(|error| error.to_string()).and_then(|filter| {
-        Ok((filter, Parameters::compile(&trigger.spec.parameters).map_err(|error| format!("spec.{error}"))?))
-    });
-    let (filter, parameters) = compiled.unwrap_or_else(|error| {
-        tracing::warn!(namespace, trigger = name, error, "a trigger does not compile and matches nothing");
-        (Filter::nothing(), Parameters::default())
-    });
-    Some((filter, LiveTrigger { name, job: trigger.spec.job.name.clone(), parameters }))
+/// What it filters by and computes.
+fn compile(trigger: &Trigger) -> Result<(Filter, Parameters), String> {
+    let filter = Filter::compile(&trigger.spec).map_err(|error| error.to_string())?;
+    let parameters =
+        Parameters::compile(&trigger.spec.parameters).map_err(|error| format!("spec.{error}"))?;
+    Ok((filter, parameters))
 }
 
 impl Follower<DeserializeGuard<Trigger>> for TriggerSet {
     fn change(&self, change: Change<DeserializeGuard<Trigger>>) {
+        let next = self.revision() + 1;
         match change {
             Change::Replace(triggers) => {
                 let mut rows = HashMap::new();
                 for trigger in &triggers {
-                    if let Some(compiled) = compile(trigger) {
-                        Self::insert(&mut rows, key(trigger).0, compiled);
+                    if let Some(live) = self.live(trigger, next) {
+                        Self::insert(&mut rows, key(trigger).0, live);
                     }
                 }
                 // The old ones, a hundred thousand perhaps, go when nobody waits for the lock.
                 let old = mem::replace(&mut *self.rows.write(), rows);
+                self.publish(next);
                 self.health.listed();
                 drop(old);
             }
             Change::Apply(trigger) => {
                 let (namespace, name) = key(&trigger);
                 // Compiled before anybody has to wait.
-                match compile(&trigger) {
-                    Some(compiled) => Self::insert(&mut self.rows.write(), namespace, compiled),
-                    None => Self::remove(&mut self.rows.write(), &namespace, &name),
+                match self.live(&trigger, next) {
+                    Some(live) => Self::insert(&mut self.rows.write(), namespace, live),
+                    None => self.forget(&namespace, &name),
                 }
+                self.publish(next);
             }
             Change::Delete(trigger) => {
                 let (namespace, name) = key(&trigger);
-                Self::remove(&mut self.rows.write(), &namespace, &name);
+                self.forget(&namespace, &name);
             }
             Change::Broken => self.health.broke(),
         }
@@ -259,7 +362,6 @@ fn key(object: &impl ResourceExt) -> (String, String) {
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use k8s_openapi::jiff::Timestamp;
-    use kube::Resource;
     use serde_json::Value;
     use serde_json::json;
 

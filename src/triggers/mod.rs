@@ -130,6 +130,23 @@ impl Triggers {
         Ok(self.index.triggers.matching(namespace, event))
     }
 
+    /// How often a Trigger has changed so far: one that [`LiveTrigger::is_since`] then is still the same.
+    pub fn revision(&self) -> u64 {
+        self.index.triggers.revision()
+    }
+
+    /// The Triggers of the namespace, by name, for whoever wants to know why they do not match.
+    pub fn all(&self, namespace: &str) -> Vec<Arc<LiveTrigger>> {
+        let mut all = self.index.triggers.all(namespace);
+        all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    /// The Trigger of that name, if it is known.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<LiveTrigger>> {
+        self.index.triggers.get(namespace, name)
+    }
+
     /// The Job of that name, looked up live if it was not seen yet, or if Jobs are not being followed.
     pub async fn job(&self, namespace: &str, name: &str) -> Result<Option<Arc<Prepared>>, Error> {
         self.synced()?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Module → floor. A module may import modules of a lower floor only; `api` carries `filter`, `feed` carries `triggers`.
 const FLOORS: &[(&str, u8)] = &[
     ("event", 0),
+    ("term", 0),
     ("cel", 3),
     ("cesql", 3),
     ("spans", 5),
@@ -14,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("filter", 15),
     ("params", 15),
     ("plan", 20),
+    ("explain", 22),
     ("ops", 30),
     ("feed", 25),
     ("triggers", 30),
@@ -29,7 +31,7 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// Modules that must stay free of clients, runtimes and clocks.
-const PURE: &[&str] = &["event", "cel", "cesql", "api", "filter", "params", "plan"];
+const PURE: &[&str] = &["event", "term", "cel", "cesql", "api", "filter", "params", "plan", "explain"];
 
 /// What a pure module must not name. `kube` types are fine above floor 0; a client, a runtime or the clock is not.
 const IMPURE: &[&str] = &[

@@ -6,6 +6,7 @@ mod cesql;
 mod chart;
 mod cli;
 mod cli_dev;
+mod cli_explain;
 mod cli_try;
 mod clients;
 mod cloudrun;

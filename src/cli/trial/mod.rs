@@ -14,7 +14,8 @@ use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::{sleep, timeout};
 
-use self::plan::{Asked, Start, Trial, is_ours};
+pub(crate) use self::plan::is_ours;
+use self::plan::{Asked, Start, Trial};
 use super::apply::apply_all;
 use super::connect::Connected;
 use super::dev::Limits;

@@ -103,7 +103,7 @@ fn start(event: Option<Event>, job: Option<String>) -> Start {
 }
 
 /// Whether a manifest is of that kind of ours; a `batch/v1` Job is not.
-pub(super) fn is_ours(manifest: &Manifest, kind: &str) -> bool {
+pub(crate) fn is_ours(manifest: &Manifest, kind: &str) -> bool {
     let group = manifest.object["apiVersion"].as_str().and_then(|version| version.split_once('/'));
     manifest.object["kind"] == kind && group.is_some_and(|(group, _)| group == crate::api::GROUP)
 }

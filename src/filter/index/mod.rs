@@ -74,6 +74,16 @@ impl<T> Index<T> {
         }
     }
 
+    /// What the filter of that name stands for.
+    pub fn get(&self, name: &str) -> Option<&Arc<T>> {
+        self.entries.get(name).map(|entry| &entry.value)
+    }
+
+    /// What all the filters stand for, in no order.
+    pub fn values(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.entries.values().map(|entry| &entry.value)
+    }
+
     /// Whether there is no filter.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

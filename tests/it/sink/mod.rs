@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod batches;
+mod decisions;
 mod expressions;
 mod faults;
 mod limits;
