@@ -273,8 +273,8 @@ impl Jobs {
     fn insert(rows: &mut HashMap<String, HashMap<String, Row>>, mut job: Job) {
         // Neither is needed to plan a run, and both are large; but for what says whether another run may wait.
         job.status = job.status.map(|JobStatus { queued_count, running_count, .. }| JobStatus {
-            queued_count,
             running_count,
+            queued_count,
             ..JobStatus::default()
         });
         job.metadata.managed_fields = None;

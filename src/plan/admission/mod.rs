@@ -280,7 +280,9 @@ impl Admission {
     fn take(&mut self, id: &Id) -> Option<Run> {
         let run = self.runs.remove(id)?;
         let key = self.key_of(&id.0, &run.claim);
-        self.change(&id.0, &run.claim.job, key, |group| run.place.of(group).remove(&run.claim.order));
+        self.change(&id.0, &run.claim.job, key.as_ref(), |group| {
+            run.place.of(group).remove(&run.claim.order)
+        });
         if run.place.holds() {
             self.spaces.gave_back(&id.0);
         }
@@ -293,7 +295,9 @@ impl Admission {
         if run.place.holds() {
             self.spaces.took(&id.0);
         }
-        self.change(&id.0, &run.claim.job, key, |group| run.place.of(group).insert(run.claim.order.clone()));
+        self.change(&id.0, &run.claim.job, key.as_ref(), |group| {
+            run.place.of(group).insert(run.claim.order.clone())
+        });
         let waits = run.place == Place::None;
         self.runs.insert(id, run);
         waits
@@ -304,20 +308,20 @@ impl Admission {
         &mut self,
         namespace: &str,
         job: &str,
-        key: Option<String>,
+        key: Option<&String>,
         change: impl FnOnce(&mut Group) -> bool,
     ) {
         let line = self.jobs.entry((namespace.to_owned(), job.to_owned())).or_default();
-        let group = line.groups.entry(key.clone()).or_default();
+        let group = line.groups.entry(key.cloned()).or_default();
         change(group);
         let next = line.terms.as_ref().and_then(|terms| group.next(terms)).cloned();
         if group.head != next {
-            let head = |order: Option<Order>| order.map(|order| (order, job.to_owned(), key.clone()));
+            let head = |order: Option<Order>| order.map(|order| (order, job.to_owned(), key.cloned()));
             let old = std::mem::replace(&mut group.head, next.clone());
             self.spaces.lead(namespace, head(old), head(next));
         }
         if group.is_empty() {
-            line.groups.remove(&key);
+            line.groups.remove(&key.cloned());
         }
     }
 

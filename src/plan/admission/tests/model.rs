@@ -13,7 +13,7 @@ const NAMESPACES: [&str; 2] = ["one", "two"];
 const TERMS: usize = 9;
 
 /// What happens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Happening {
     /// A run comes, of the Job of that namespace and with that key.
     Come { namespace: usize, key: Option<u8>, leaves_a_gap: bool },
