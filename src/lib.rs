@@ -5,11 +5,11 @@
 //!
 //! | floor | modules | what stands there |
 //! |---|---|---|
-//! | 0 | [`event`], [`term`], [`spans`], [`manners`], then [`cel`] and [`cesql`] | the event and its wire formats; no Kubernetes, no async, no clock. What became of a condition; spans that join traces; how a client asks. Expressions over an event, in two languages |
+//! | 0 | [`event`], [`term`], [`schedule`], [`spans`], [`manners`], then [`cel`] and [`cesql`] | the event and its wire formats; no Kubernetes, no async, no clock. What became of a condition; when a schedule is due; spans that join traces; how a client asks. Expressions over an event, in two languages |
 //! | 1 | [`api`], then [`filter`] and [`params`] on it | our Kubernetes objects; trigger filters; parameters |
 //! | 2 | [`plan`], then [`explain`] | every decision as a plain function of (objects, now); what was decided about an event, and why |
 //! | 3 | [`ops`], [`auth`], [`feed`], then [`triggers`] | use cases on a `kube::Client`; who may do what; following objects; the live trigger set |
-//! | 4 | [`sink`], [`cloudrun`], [`controllers`], [`local`] | adapters to HTTP, to the API server, and a Kubernetes of our own |
+//! | 4 | [`sink`], [`cloudrun`], [`controllers`], [`sources`], [`local`] | adapters to HTTP, to the API server, Knative's sources, and a Kubernetes of our own |
 //! | 5 | [`app`], [`listen`], [`telemetry`], [`cli`] | composition |
 //!
 //! A reader who wants to know what the program *does* starts in [`plan`].
@@ -32,7 +32,9 @@ pub mod manners;
 pub mod ops;
 pub mod params;
 pub mod plan;
+pub mod schedule;
 pub mod sink;
+pub mod sources;
 pub mod spans;
 pub mod telemetry;
 pub mod term;

@@ -18,6 +18,7 @@ use crate::listen::Listener;
 use crate::local;
 use crate::plan::Guards;
 use crate::sink;
+use crate::sources;
 use crate::triggers::Triggers;
 
 /// Time that requests in flight have to finish once the process was asked to end.
@@ -48,18 +49,27 @@ pub struct DevOptions {
     pub max_pods: usize,
     /// Bytes that one event may have.
     pub max_event_bytes: usize,
+    /// Whether Knative's sources send their events. Their kinds are there in any case.
+    pub sources: bool,
     /// The lowest layer of every task's environment: `PATH` and `HOME` of the user, say.
     pub inherited: BTreeMap<String, OsString>,
 }
 
 /// The parts, from the one that is stopped first to the one that is stopped last.
-const SINK: usize = 0;
-const CLOUD_RUN: usize = 1;
-const CONTROLLERS: usize = 2;
-const LOCAL: usize = 3;
-const API: usize = 4;
-const STAGES: [&str; 5] =
-    ["the event sink", "the API of Cloud Run", "the controllers", "the local Kubernetes", "the API server"];
+const SOURCES: usize = 0;
+const SINK: usize = 1;
+const CLOUD_RUN: usize = 2;
+const CONTROLLERS: usize = 3;
+const LOCAL: usize = 4;
+const API: usize = 5;
+const STAGES: [&str; 6] = [
+    "the event sources",
+    "the event sink",
+    "the API of Cloud Run",
+    "the controllers",
+    "the local Kubernetes",
+    "the API server",
+];
 
 /// Everything on one machine: sink, the API of Cloud Run, controllers and a local Kubernetes.
 pub struct Dev {
@@ -90,6 +100,7 @@ impl Dev {
             guards,
             max_pods,
             max_event_bytes,
+            sources,
             inherited,
         } = options;
         // Ports first: a second `dev` fails here, before it touches the state of the first.
@@ -99,7 +110,8 @@ impl Dev {
         let local = local::Local::open(local::Options {
             directory,
             durable,
-            definitions: api::crds(),
+            definitions: [api::crds(), sources::definitions()].concat(),
+            admissions: sources::admissions(),
             max_pods,
             inherited,
         })
@@ -143,6 +155,10 @@ impl Dev {
             receiver.finish().await;
         });
         let (client, api, sink, cloud_run) = dev;
+        if sources {
+            let until = stages[SOURCES].token();
+            stages[SOURCES].spawn_endless(sources::run(client.clone(), until));
+        }
         Ok(Self { client, api, sink, cloud_run, stages })
     }
 
@@ -168,8 +184,9 @@ impl Dev {
 
     /// Waits until a part ends although nobody asked it to: a fault that nothing else would show.
     pub async fn failed(&mut self) -> Error {
-        let [sink, cloud_run, controllers, local, api] = &mut self.stages;
+        let [sources, sink, cloud_run, controllers, local, api] = &mut self.stages;
         tokio::select! {
+            error = sources.ended() => error,
             error = sink.ended() => error,
             error = cloud_run.ended() => error,
             error = controllers.ended() => error,

@@ -25,6 +25,7 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use self::runner::Runner;
+use self::server::Admission;
 use self::server::Server;
 use self::store::Store;
 
@@ -46,6 +47,8 @@ pub struct Options {
     pub durable: bool,
     /// The custom resources it serves.
     pub definitions: Vec<CustomResourceDefinition>,
+    /// What is refused of them beyond their schemas.
+    pub admissions: Vec<Admission>,
     /// Pods that run at the same time.
     pub max_pods: usize,
     /// The lowest layer of every task's environment: `PATH` and `HOME` of the user, say.
@@ -97,13 +100,14 @@ impl std::fmt::Debug for Local {
 impl Local {
     /// Opens the store and builds the parts. Must be called inside a runtime.
     pub fn open(options: Options) -> Result<Self, Error> {
-        let Options { directory, durable, definitions, max_pods, inherited } = options;
+        let Options { directory, durable, definitions, admissions, max_pods, inherited } = options;
         let root = directory.join(RUNNER_FOLDER);
         std::fs::create_dir_all(&root).map_err(|source| Error::Directory { path: root.clone(), source })?;
         let path = directory.join(STORE_FILE);
         let backing = if durable { store::Options::file(path.clone()) } else { store::Options::memory() };
         let store = Store::open(backing).map_err(|source| Error::Store { path, source })?;
-        let server = Server::new(store, definitions, server::Options::default()).map_err(Error::Server)?;
+        let serving = server::Options { admissions, ..server::Options::default() };
+        let server = Server::new(store, definitions, serving).map_err(Error::Server)?;
         let client = Client::new(server.router(), DEFAULT_NAMESPACE);
         let runner = Runner::new(
             client.clone(),

@@ -44,7 +44,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// On to a month that matches.
-    pub(super) fn to_month(&mut self, months: Set) -> Option<bool> {
+    pub(super) fn reach_month(&mut self, months: Set) -> Option<bool> {
         while !months.has(self.local.month()) {
             if self.is_first_move() {
                 self.show(self.local.first_of_month().date().at(0, 0, 0, 0))?;
@@ -60,7 +60,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// On to a day that matches.
-    pub(super) fn to_day(&mut self, fields: &Fields) -> Option<bool> {
+    pub(super) fn reach_day(&mut self, fields: &Fields) -> Option<bool> {
         while !fields.has_day(self.local.day(), self.local.weekday().to_sunday_zero_offset()) {
             if self.is_first_move() {
                 self.show(self.local.date().at(0, 0, 0, 0))?;
@@ -80,7 +80,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// On to an hour that matches.
-    pub(super) fn to_hour(&mut self, hours: Set) -> Option<bool> {
+    pub(super) fn reach_hour(&mut self, hours: Set) -> Option<bool> {
         while !hours.has(self.local.hour()) {
             if self.is_first_move() {
                 self.show(self.local.date().at(self.local.hour(), 0, 0, 0))?;
@@ -94,7 +94,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// On to a minute that matches.
-    pub(super) fn to_minute(&mut self, minutes: Set) -> Option<bool> {
+    pub(super) fn reach_minute(&mut self, minutes: Set) -> Option<bool> {
         while !minutes.has(self.local.minute()) {
             // Go cuts off the seconds of UTC, which are other ones where an offset is no whole minute.
             let back = if self.is_first_move() { self.at.rem_euclid(MINUTE) } else { 0 };
@@ -107,7 +107,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// On to a second that matches.
-    pub(super) fn to_second(&mut self, seconds: Set) -> Option<bool> {
+    pub(super) fn reach_second(&mut self, seconds: Set) -> Option<bool> {
         while !seconds.has(self.local.second()) {
             self.has_moved = true;
             self.go(1)?;

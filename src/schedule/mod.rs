@@ -58,9 +58,10 @@ impl Schedule {
         if beside.is_some() && zone_of(rest).is_some() {
             return Err(Error::TwoZones);
         }
-        let fields = match rest.starts_with('@') {
-            true => Fields::named(rest).ok_or_else(|| Error::Name(excerpt(rest)))?,
-            false => Fields::parse(rest)?,
+        let fields = if rest.starts_with('@') {
+            Fields::named(rest).ok_or_else(|| Error::Name(excerpt(rest)))?
+        } else {
+            Fields::parse(rest)?
         };
         Ok(Self { fields, zone })
     }
@@ -80,11 +81,11 @@ impl Schedule {
         let mut cursor = Cursor::after(after, &self.zone)?;
         let last = cursor.year().saturating_add(YEARS);
         while cursor.year() <= last {
-            let there = cursor.to_month(*month)?
-                && cursor.to_day(&self.fields)?
-                && cursor.to_hour(*hour)?
-                && cursor.to_minute(*minute)?
-                && cursor.to_second(*second)?;
+            let there = cursor.reach_month(*month)?
+                && cursor.reach_day(&self.fields)?
+                && cursor.reach_hour(*hour)?
+                && cursor.reach_minute(*minute)?
+                && cursor.reach_second(*second)?;
             if there {
                 return cursor.timestamp();
             }

@@ -106,6 +106,7 @@ async fn serve_sink(
         directory: directory.to_owned(),
         durable: true,
         definitions: kakehi::api::crds(),
+        admissions: Vec::new(),
         max_pods: 1,
         inherited: std::collections::BTreeMap::new(),
     })?;

@@ -84,6 +84,7 @@ async fn serve_ours(
         directory: directory.to_owned(),
         durable: false,
         definitions: kakehi::api::crds(),
+        admissions: Vec::new(),
         max_pods: 1,
         inherited: std::collections::BTreeMap::new(),
     })?;

@@ -107,6 +107,36 @@ async fn an_event_can_be_followed_through_every_verb() {
 }
 
 #[tokio::test]
+async fn knatives_own_yaml_runs_as_it_stands() {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/knative/ping-source.yaml");
+    let mut dev = Dev::start(&["-f", manifest]).await;
+    assert_eq!(
+        dev.ready["applied"],
+        serde_json::json!([
+            "job.run.kakehi.dev/tick created",
+            "pingsource.sources.knative.dev/tick-json created",
+            "pingsource.sources.knative.dev/tick-bytes created"
+        ])
+    );
+    // One of them is due every ten seconds.
+    let ended = dev.line("execution", |line| line["job"] == "tick" && line["phase"] == "Succeeded").await;
+    let name = ended["name"].as_str().unwrap().to_owned();
+    let run = dev.kakehi(&["describe", &format!("execution/{name}"), "-o", "json"]).await.json();
+    let event = &run["spec"]["events"][0];
+    let source = event["source"].as_str().unwrap();
+    assert_eq!(event["type"], "dev.knative.sources.ping");
+    assert!(source.starts_with("/apis/v1/namespaces/default/pingsources/tick-"), "{event}");
+    let logs = dev.kakehi(&["logs", &name]).await.good();
+    assert!(logs.contains(&format!("{source} at {}", event["time"].as_str().unwrap())), "{logs}");
+    let wrong = std::fs::read_to_string(manifest).unwrap().replace("Asia/Tokyo", "Asia/Edo");
+    let wrong = dev.home.file("wrong.yaml", &wrong);
+    let refused = dev.kakehi(&["apply", "-f", &wrong, "--force-conflicts"]).await.bad(1);
+    assert!(refused.contains("PingSource/tick-json cannot be applied"), "{refused}");
+    assert!(refused.contains("spec.timezone") && refused.contains("Asia/Edo is no time zone"), "{refused}");
+    assert_eq!(dev.stop(Signal::SIGINT).await.0, 0);
+}
+
+#[tokio::test]
 async fn the_same_event_is_the_same_run() {
     let dev = with_manifests().await;
     let first = send(&dev, "7").await;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u8)] = &[
     ("event", 0),
     ("term", 0),
+    ("schedule", 0),
     ("cel", 3),
     ("cesql", 3),
     ("spans", 5),
@@ -23,6 +24,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("sink", 40),
     ("cloudrun", 40),
     ("controllers", 40),
+    ("sources", 40),
     ("local", 40),
     ("telemetry", 50),
     ("listen", 50),
@@ -31,7 +33,8 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// Modules that must stay free of clients, runtimes and clocks.
-const PURE: &[&str] = &["event", "term", "cel", "cesql", "api", "filter", "params", "plan", "explain"];
+const PURE: &[&str] =
+    &["event", "term", "schedule", "cel", "cesql", "api", "filter", "params", "plan", "explain"];
 
 /// What a pure module must not name. `kube` types are fine above floor 0; a client, a runtime or the clock is not.
 const IMPURE: &[&str] = &[

@@ -123,6 +123,7 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         guards: args.guards.guards(),
         max_pods: args.limits.max_pods.into(),
         max_event_bytes: usize::try_from(args.limits.max_event_bytes).unwrap_or(usize::MAX),
+        sources: true,
         inherited: place::inherited(),
     };
     // Before there is anything that a signal could leave behind.

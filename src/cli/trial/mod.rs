@@ -88,6 +88,8 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         guards: Guards::default(),
         max_pods: args.limits.max_pods.into(),
         max_event_bytes: usize::try_from(args.limits.max_event_bytes).unwrap_or(usize::MAX),
+        // One event is tried; those of a clock would run among it.
+        sources: false,
         inherited: inherited(),
     };
     let mut dev = Dev::start(options).await.context("start")?;

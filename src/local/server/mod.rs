@@ -9,6 +9,7 @@
 //! [`route`] and [`query`] read what is asked, [`objects`] and [`watch`] do it, [`respond`] and [`refusal`] answer.
 //! There is no authentication: whoever reaches a local server owns it, which is why it is only bound to loopback.
 
+mod admission;
 mod apply;
 mod body;
 mod codec;
@@ -50,6 +51,7 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+pub use self::admission::{Admission, Objection};
 use self::body::PatchKind;
 use self::definitions::Definitions;
 use self::kinds::Kinds;
@@ -71,11 +73,17 @@ pub struct Options {
     pub bookmarks: Duration,
     /// How long an Event stays after its last write: the API server's `--event-ttl`.
     pub events: Duration,
+    /// Who is asked about objects of a kind before they are stored.
+    pub admissions: Vec<Admission>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { bookmarks: Duration::from_secs(10), events: Duration::from_secs(60 * 60) }
+        Self {
+            bookmarks: Duration::from_secs(10),
+            events: Duration::from_secs(60 * 60),
+            admissions: Vec::new(),
+        }
     }
 }
 
@@ -111,7 +119,8 @@ impl Server {
         definitions: Vec<CustomResourceDefinition>,
         options: Options,
     ) -> Result<Self, Error> {
-        let kinds = Kinds::new(&definitions).map_err(|error| Error::Definition(Box::new(error)))?;
+        let kinds = Kinds::reviewed(&definitions, &options.admissions)
+            .map_err(|error| Error::Definition(Box::new(error)))?;
         let definitions =
             Definitions::new(definitions).map_err(|error| Error::Definition(Box::new(error)))?;
         Ok(Self::of(store, Arc::new(kinds), Arc::new(definitions), options))

@@ -91,6 +91,7 @@ impl House {
             directory: directory.path().to_owned(),
             durable: false,
             definitions: kakehi::api::crds(),
+            admissions: Vec::new(),
             max_pods: 16,
             inherited: inherited(),
         })

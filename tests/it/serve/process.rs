@@ -73,6 +73,7 @@ impl Cluster {
             directory: home.path().join("cluster"),
             durable: false,
             definitions,
+            admissions: Vec::new(),
             max_pods: 8,
             inherited: BTreeMap::from(inherited),
         })

@@ -101,6 +101,7 @@ impl Line {
             custom: false,
             read_only: self.group == "apiextensions.k8s.io",
             schema: Schema::builtin(parser.builtin(self.definition), self.group, self.kind, self.has_status),
+            review: None,
             columns: table::builtin_columns(self.group, self.kind),
             selectable: selectable(self.group, self.kind),
             definition: self.definition.to_owned(),

@@ -69,6 +69,7 @@ fn kind(
         custom: true,
         read_only: false,
         schema,
+        review: None,
         columns: table::custom_columns(version),
         selectable: selectable.map(|field| Selectable::at(field.json_path.trim_start_matches('.'))).collect(),
         definition,

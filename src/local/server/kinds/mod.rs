@@ -15,6 +15,8 @@ use std::sync::Arc;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
+use crate::local::server::admission::Admission;
+use crate::local::server::admission::Objection;
 use crate::local::server::schema::Schema;
 use crate::local::server::selector::Selectable;
 use crate::local::server::table::Column;
@@ -57,6 +59,8 @@ pub(super) struct Kind {
     /// Whether clients may only get, list and watch it.
     pub read_only: bool,
     pub schema: Schema,
+    /// What is refused beyond that, if anybody has said so.
+    pub review: Option<fn(&Value) -> Vec<Objection>>,
     pub columns: Vec<Column>,
     /// What a field selector may name, besides `metadata.name` and `metadata.namespace`.
     pub selectable: Vec<Selectable>,
@@ -144,11 +148,26 @@ pub(super) struct Kinds {
 
 impl Kinds {
     /// The built-in kinds and the served versions of `crds`.
+    #[cfg(test)]
     pub(super) fn new(crds: &[CustomResourceDefinition]) -> Result<Self, Error> {
+        Self::reviewed(crds, &[])
+    }
+
+    /// The built-in kinds and the served versions of `crds`, whose objects `admissions` look at.
+    pub(super) fn reviewed(
+        crds: &[CustomResourceDefinition],
+        admissions: &[Admission],
+    ) -> Result<Self, Error> {
         let mut definitions = Definitions::builtin();
         let mut kinds = builtin::kinds(&definitions);
         for crd in crds {
             kinds.extend(custom::kinds(crd, &mut definitions)?);
+        }
+        for (group, name, review) in admissions {
+            kinds
+                .iter_mut()
+                .filter(|kind| kind.group == *group && kind.kind == *name)
+                .for_each(|kind| kind.review = Some(*review));
         }
         let mut by_resource = HashMap::new();
         for (index, kind) in kinds.iter().enumerate() {

@@ -12,6 +12,7 @@ mod secret;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::local::server::admission;
 use crate::local::server::kinds::Kind;
 use crate::local::server::metadata;
 use crate::local::server::schema::FieldError;
@@ -131,7 +132,8 @@ pub(super) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<
             errors
         }),
         Rules::ConfigMap => old.map_or_else(Vec::new, |old| frozen(object, old, &["data", "binaryData"])),
-        Rules::Custom | Rules::Namespace | Rules::Node | Rules::Plain => Vec::new(),
+        Rules::Custom => kind.review.map_or_else(Vec::new, |review| admission::errors(review, object, old)),
+        Rules::Namespace | Rules::Node | Rules::Plain => Vec::new(),
     }
 }
 
