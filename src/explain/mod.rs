@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use trail::{MAX_TRAIL, Trail};
 
-use crate::api::{Job, ParameterValue};
+use crate::api::{ConcurrencyPolicy, DEFAULT_CONCURRENCY_LIMIT, Job, ParameterValue};
 use crate::event::Event;
 use crate::term::{Term, shortened};
 
@@ -104,6 +104,12 @@ pub struct Run {
     /// Why it was accepted and does not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,
+    /// What becomes of it while others of its Job are under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<String>,
+    /// What its Execution says now, for whoever looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Answer>,
@@ -192,6 +198,23 @@ pub fn parameters(values: &[ParameterValue]) -> Vec<ParameterValue> {
     values.iter().map(told).collect()
 }
 
+/// What becomes of a run of that Job, with that key, while others are under way; none if it does not matter.
+pub fn places(job: &Job, key: Option<&str>) -> Option<String> {
+    let concurrency = job.spec.concurrency.as_ref()?;
+    let fate = match concurrency.policy {
+        ConcurrencyPolicy::Allow => return None,
+        ConcurrencyPolicy::Queue => "it waits",
+        ConcurrencyPolicy::Forbid => "it ends at once",
+        ConcurrencyPolicy::Replace => "the oldest is stopped for it",
+    };
+    let key = key.map(|key| format!(" with the key {:?}", shortened(key, MAX_VALUE))).unwrap_or_default();
+    let (runs, are) = match concurrency.limit.unwrap_or(DEFAULT_CONCURRENCY_LIMIT) {
+        1 => ("another run".to_owned(), "is"),
+        limit => (format!("{limit} runs"), "are"),
+    };
+    Some(format!("while {runs}{key} {are} under way, {fate}"))
+}
+
 /// Why a run of that Job is accepted and does not start, as far as the Job says.
 pub fn waits(job: &Job) -> Option<String> {
     job.spec.suspend.then(|| "the job is suspended".to_owned())
@@ -220,6 +243,24 @@ mod tests {
         assert_eq!((seen.attribute("id"), seen.attribute("n")), (Some("7"), Some("5")));
         assert_eq!(seen.attribute("long").unwrap().chars().count(), MAX_VALUE + 1);
         assert_eq!(seen.attribute("specversion"), None);
+    }
+
+    #[test]
+    fn what_becomes_of_a_run_beside_others_is_said() {
+        let said = |concurrency: serde_json::Value, key| {
+            let job = serde_json::json!({
+                "apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Job", "metadata": {"name": "j"},
+                "spec": {"concurrency": concurrency, "template": {"spec": {"template": {"spec": {"containers": []}}}}},
+            });
+            places(&serde_json::from_value(job).unwrap(), key)
+        };
+        let queue = serde_json::json!({"policy": "Queue", "limit": 3, "key": "event.subject"});
+        let expected = "while 3 runs with the key \"eu\" are under way, it waits";
+        assert_eq!(said(queue, Some("eu")).as_deref(), Some(expected));
+        let forbid = serde_json::json!({"policy": "Forbid"});
+        assert_eq!(said(forbid, None).as_deref(), Some("while another run is under way, it ends at once"));
+        assert_eq!(said(serde_json::json!({"queueLimit": 3}), None), None);
+        assert_eq!(said(serde_json::json!(null), None), None);
     }
 
     #[test]

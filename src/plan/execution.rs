@@ -72,6 +72,11 @@ impl Planned {
         &self.execution.spec.parameters
     }
 
+    /// With which other runs it is counted, if its Job counts by a key.
+    pub fn concurrency_key(&self) -> Option<&str> {
+        self.execution.spec.concurrency_key.as_deref()
+    }
+
     /// The names to try, in that order.
     pub fn names(&self) -> &[String] {
         &self.names

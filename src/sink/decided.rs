@@ -46,6 +46,8 @@ pub(super) struct Ran {
     pub(super) parameters: Vec<ParameterValue>,
     /// Why it does not start yet.
     pub(super) waits: Option<String>,
+    /// What becomes of it beside others.
+    pub(super) places: Option<String>,
 }
 
 impl Decided {
@@ -123,9 +125,11 @@ impl Asked {
             execution: None,
             parameters: Vec::new(),
             waits: None,
+            places: None,
+            state: None,
             refusal: Some(Answer::from(&refusal)),
         };
-        let ran = |Ran { accepted, parameters, waits }: Ran| explain::Run {
+        let ran = |Ran { accepted, parameters, waits, places }: Ran| explain::Run {
             job: job.clone(),
             triggers: Vec::new(),
             outcome: match accepted.outcome {
@@ -135,6 +139,8 @@ impl Asked {
             execution: Some(accepted.execution),
             parameters,
             waits,
+            places,
+            state: None,
             refusal: None,
         };
         explain::Run { triggers, ..result.map_or_else(refused, ran) }

@@ -155,9 +155,10 @@ impl Sink {
         let job = self.inner.triggers.job(namespace, name).await?.ok_or_else(|| no_job(name, namespace))?;
         let planned = job.for_event(event, decisive(triggers))?.in_trace(trace.as_ref());
         let parameters = explain::parameters(planned.parameters());
+        let places = explain::places(job.job(), planned.concurrency_key());
         let planned = planned.noted(self.trail(triggers, delivery).to_json());
         let accepted = self.accept(namespace, job.job(), &planned).await?;
-        Ok(Ran { accepted, parameters, waits: explain::waits(job.job()) })
+        Ok(Ran { accepted, parameters, waits: explain::waits(job.job()), places })
     }
 
     /// Stores a run, unless too many of its Job wait already.

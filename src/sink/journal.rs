@@ -120,13 +120,8 @@ impl Record {
             let parameters: usize =
                 run.parameters.iter().map(|one| one.name.len() + one.value.len() + 2 * TEXT).sum();
             let refusal = run.refusal.as_ref().map_or(0, |answer| text(&answer.detail));
-            size_of::<Run>()
-                + run.job.len()
-                + names
-                + parameters
-                + text(&run.execution)
-                + text(&run.waits)
-                + refusal
+            let words = text(&run.waits) + text(&run.places);
+            size_of::<Run>() + run.job.len() + names + parameters + text(&run.execution) + words + refusal
         };
         let runs: usize = self.runs.iter().map(run).sum();
         OVERHEAD + self.subject.size() + runs + text(&self.answer.detail)

@@ -1,7 +1,7 @@
 //! What a sink would do with an event, without one: nothing is created.
 //!
 //! Triggers, Jobs and the event are given; what is asked of them, in which order, and what the answer would be is what
-//! [`super::deliver`] does.
+//! [`super::deliver`] does. What depends on the moment is left out: whether a queue is full, or the API server away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,8 +63,7 @@ impl Stage {
         for (job, triggers) in wanted {
             let names = triggers.iter().take(MAX_NAMES).map(|trigger| trigger.name.clone()).collect();
             let run = match self.ask(&job, &triggers, event) {
-                Ok((plan, waits)) => {
-                    let run = would_run(&plan, waits);
+                Ok((run, plan)) => {
                     planned.push(plan);
                     run
                 }
@@ -94,16 +93,18 @@ impl Stage {
         name: &str,
         triggers: &[Arc<LiveTrigger>],
         event: &Event,
-    ) -> Result<(Planned, Option<String>), Refusal> {
+    ) -> Result<(Run, Planned), Refusal> {
         let job = self.jobs.get(name).ok_or_else(|| no_job(name, &self.namespace))?;
-        Ok((job.for_event(event, decisive(triggers))?, explain::waits(job.job())))
+        let planned = job.for_event(event, decisive(triggers))?;
+        let run = Run {
+            execution: planned.names().first().cloned(),
+            parameters: explain::parameters(planned.parameters()),
+            waits: explain::waits(job.job()),
+            places: explain::places(job.job(), planned.concurrency_key()),
+            ..empty(Outcome::Planned)
+        };
+        Ok((run, planned))
     }
-}
-
-fn would_run(planned: &Planned, waits: Option<String>) -> Run {
-    let execution = planned.names().first().cloned();
-    let parameters = explain::parameters(planned.parameters());
-    Run { execution, parameters, waits, ..empty(Outcome::Planned) }
 }
 
 fn empty(outcome: Outcome) -> Run {
@@ -114,6 +115,8 @@ fn empty(outcome: Outcome) -> Run {
         execution: None,
         parameters: Vec::new(),
         waits: None,
+        places: None,
+        state: None,
         refusal: None,
     }
 }

@@ -176,13 +176,15 @@ async fn a_running_sink_tells_what_it_did() {
         }
     })
     .await;
+    dev.ended(&run).await;
     let told = dev.kakehi(&["explain", "7", "--source", "/shop"]).await.good();
     let expected = "\
 event 7 (com.example.order) from /shop, 26 bytes of application/json
 received TIME, answered 202
 ├─ trigger all-orders → job archive: yes → RUN, created
 │  ├─ prefix type = com.example.: yes (type is com.example.order)
-│  └─ parameter ORDER = \"A-7\"
+│  ├─ parameter ORDER = \"A-7\"
+│  └─ now Succeeded: 1 task succeeded
 └─ trigger big-orders → job ship: no
    ├─ exact type = com.example.order: yes
    └─ cel event.data.total > 100: no (event.data.total is 12)

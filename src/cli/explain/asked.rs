@@ -11,10 +11,13 @@ use crate::cli::connect::{Connected, connect};
 use crate::cli::output::{FAINT, Format, Output, Rows, age, paint};
 use crate::cli::send::sink_url;
 use crate::cli::sink::Sink;
-use crate::cli::{Error, Exit, Global};
+use crate::cli::{Error, Exit, Global, story};
 use crate::event::Event;
 use crate::explain::{self, Answer, Decision, Outcome, Seen, Told, Trail};
 use crate::ops;
+
+/// Most Executions that are looked at, to say where they stand.
+const MAX_LOOKED_AT: usize = 20;
 
 pub(super) async fn explain(args: &Args, global: &Global, output: &Output) -> Result<Exit, Error> {
     let connected = connect(global).await?;
@@ -29,7 +32,7 @@ pub(super) async fn explain(args: &Args, global: &Global, output: &Output) -> Re
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?)))
             .collect();
-    let told = sink.decisions(&connected.namespace, &question, token.as_deref()).await?;
+    let mut told = sink.decisions(&connected.namespace, &question, token.as_deref()).await?;
     let Some(id) = &args.sent else {
         print(args, output, &told)?;
         return Ok(Exit::Success);
@@ -37,8 +40,21 @@ pub(super) async fn explain(args: &Args, global: &Global, output: &Output) -> Re
     if told.decisions.is_empty() {
         return not_known(id, args, &connected, output, &told).await;
     }
+    let runs = told.decisions.iter_mut().flat_map(|decision| &mut decision.runs);
+    for run in runs.take(MAX_LOOKED_AT) {
+        let Some(name) = &run.execution else { continue };
+        // It says more, where it can be seen; without it everything else is true all the same.
+        let found: Result<Execution, _> = ops::get(&connected.client, &connected.namespace, name).await;
+        run.state = found.ok().map(|execution| state(&execution));
+    }
     print(args, output, &told)?;
     Ok(exit(&told.decisions))
+}
+
+/// Where a run stands: `Queued: the job is suspended`.
+fn state(execution: &Execution) -> String {
+    let (state, message) = (story::state(execution), story::message(execution));
+    if message.is_empty() { state } else { format!("{state}: {message}") }
 }
 
 fn print(args: &Args, output: &Output, told: &Told) -> Result<(), Error> {
@@ -154,6 +170,8 @@ fn of_execution(execution: &Execution, record: &EventRecord) -> Option<Decision>
         execution: execution.metadata.name.clone(),
         parameters: explain::parameters(&execution.spec.parameters),
         waits: None,
+        places: None,
+        state: Some(state(execution)),
         refusal: None,
         job: job.clone(),
     };

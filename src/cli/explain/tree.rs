@@ -150,6 +150,8 @@ fn details(run: &Run) -> Vec<Node> {
         |one: &crate::api::ParameterValue| leaf(format!("parameter {} = {:?}", one.name, one.value));
     let mut below: Vec<Node> = run.parameters.iter().map(parameter).collect();
     below.extend(run.waits.iter().map(|waits| leaf(paint(PENDING, format!("it waits: {waits}")))));
+    below.extend(run.places.iter().map(|places| leaf(one_line(places))));
+    below.extend(run.state.iter().map(|state| leaf(format!("now {}", one_line(state)))));
     let why = run.refusal.as_ref().and_then(|answer| answer.detail.as_ref());
     below.extend(why.map(|detail| leaf(one_line(detail))));
     below
@@ -260,6 +262,8 @@ mod tests {
             execution: (outcome != Outcome::Refused).then(|| format!("{job}-k3aaaaaaaa")),
             parameters: Vec::new(),
             waits: None,
+            places: None,
+            state: None,
             refusal: None,
         }
     }
@@ -313,6 +317,8 @@ mod tests {
         let mut archive = run("archive", &["all-orders", "more"], Outcome::Planned);
         archive.parameters = vec![ParameterValue { name: "ORDER".to_owned(), value: "A-7".to_owned() }];
         archive.waits = Some("the job is suspended".to_owned());
+        archive.places = Some("while another run is under way, it waits".to_owned());
+        archive.state = Some("Queued: the job is suspended".to_owned());
         let decision = told_of(
             vec![
                 verdict("all-orders", "archive", true, Vec::new()),
@@ -329,7 +335,9 @@ event 7 (com.example.order) from /shop, 34 bytes of application/json
 ├─ trigger all-orders → job archive: yes → archive-k3aaaaaaaa, would be created
 │  ├─ no filter: every event passes
 │  ├─ parameter ORDER = \"A-7\"
-│  └─ it waits: the job is suspended
+│  ├─ it waits: the job is suspended
+│  ├─ while another run is under way, it waits
+│  └─ now Queued: the job is suspended
 ├─ trigger big-orders → job ship: no
 │  ├─ exact type = com.example.order: yes
 │  └─ cel event.data.total > 100: no (event.data.total is 12)

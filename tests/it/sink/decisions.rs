@@ -149,6 +149,12 @@ async fn refusals_are_told_with_their_status_and_words() {
     let detail = decision.runs[0].refusal.as_ref().unwrap().detail.as_deref().unwrap();
     assert!(detail.contains("parameter ORDER") && detail.contains("`event.data.order.id`"), "{detail}");
 
+    // A queue that nobody may wait in.
+    world.create_job_with("full", json!({"suspend": true, "concurrency": {"queueLimit": 0}})).await;
+    let full = format!("/namespaces/{NAMESPACE}/jobs/full");
+    assert_eq!(world.send(event(&full, "4")).await.code(), 429);
+    assert_eq!(told(&world, "id=4").await.decisions[0].runs[0].refusal.as_ref().unwrap().status, 429);
+
     // No event at all, with what its headers said.
     let mut wrong = event(&strict, "3");
     wrong.headers_mut().insert("ce-time", HeaderValue::from_static("noon"));
@@ -333,6 +339,7 @@ fn jobs() -> Vec<(&'static str, Value)> {
         ("small", json!({"event": {"maxBytes": 20}})),
         ("keyed", json!({"event": {"dedupKey": "event.data.order"}})),
         ("held", json!({"suspend": true})),
+        ("counted", json!({"concurrency": {"policy": "Queue", "limit": 2, "key": "event.subject"}})),
     ]
 }
 
@@ -359,7 +366,7 @@ fn trigger_spec() -> impl Strategy<Value = Value> {
     });
     let job = prop_oneof![
         4 => Just("plain"), 2 => Just("asks"), 1 => Just("strict"), 1 => Just("small"),
-        1 => Just("keyed"), 1 => Just("held"), 1 => Just("none"),
+        1 => Just("keyed"), 1 => Just("held"), 1 => Just("counted"), 1 => Just("none"),
     ];
     let parameters = prop_oneof![
         3 => Just(json!([])),
