@@ -168,7 +168,7 @@ fn masked(text: &str, names: &[(&str, &str)]) -> String {
 async fn a_running_sink_tells_what_it_did() {
     let files = files();
     let paths = [files.triggers.clone(), files.jobs.clone(), files.order.clone()];
-    let dev = Dev::start_in(files.home, &["--memory", "-f", &paths[1], "-f", &paths[0]]).await;
+    let mut dev = Dev::start_in(files.home, &["--memory", "-f", &paths[1], "-f", &paths[0]]).await;
     let run = eventually("the trigger matches", async || {
         match dev.kakehi(&["send", "--event", &paths[2], "--retry"]).await.good().trim() {
             "" => Err("nothing matched"),
