@@ -43,8 +43,6 @@ impl Status {
 /// Why a condition has its status. Every reason that an object of ours can carry is one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// Created; nothing was done yet.
-    Pending,
     /// Held back: its Job is suspended, or others are before it.
     Queued,
     /// The tasks were handed to the cluster; none has started.
@@ -65,7 +63,7 @@ pub enum Reason {
     Unschedulable,
     /// No task was running within the start deadline, because the container's configuration refers to something missing.
     ContainerConfigFailed,
-    /// The API server refused the `batch/v1` Job or the `ConfigMap`.
+    /// The API server refused the `batch/v1` Job, the `ConfigMap` or, until the start deadline, every Pod.
     Refused,
     /// Asked to stop; tasks are ending.
     Cancelling,
@@ -85,6 +83,8 @@ pub enum Reason {
     FilterInvalid,
     /// Of a Job or Trigger: an expression does not compile; it takes no events.
     ExpressionInvalid,
+    /// Of a Job: nobody has allowed its runs to use the `ServiceAccount` that it names.
+    AccountNotAllowed,
     /// Of a Trigger: its Job does not exist.
     JobNotFound,
 }
@@ -92,7 +92,6 @@ pub enum Reason {
 impl Reason {
     /// Every reason there is; tests walk this list.
     pub const ALL: &'static [Reason] = &[
-        Reason::Pending,
         Reason::Queued,
         Reason::Starting,
         Reason::Running,
@@ -113,13 +112,13 @@ impl Reason {
         Reason::Ready,
         Reason::FilterInvalid,
         Reason::ExpressionInvalid,
+        Reason::AccountNotAllowed,
         Reason::JobNotFound,
     ];
 
     /// The word in the object.
     pub fn as_str(self) -> &'static str {
         match self {
-            Reason::Pending => "Pending",
             Reason::Queued => "Queued",
             Reason::Starting => "Starting",
             Reason::Running => "Running",
@@ -140,6 +139,7 @@ impl Reason {
             Reason::Ready => "Ready",
             Reason::FilterInvalid => "FilterInvalid",
             Reason::ExpressionInvalid => "ExpressionInvalid",
+            Reason::AccountNotAllowed => "AccountNotAllowed",
             Reason::JobNotFound => "JobNotFound",
         }
     }

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_execution_is_a_snapshot_that_can_only_be_cancelled() {
+    fn an_execution_is_a_snapshot_that_can_only_be_cancelled_and_hurried() {
         let run = json!({
             "metadata": {"name": "e"},
             "spec": {
@@ -248,6 +248,10 @@ mod tests {
         let cancelled = with("/spec/cancelled", json!(true));
         assert_eq!(refusal("Execution", &cancelled, Some(&run)), "");
         assert!(refusal("Execution", &run, Some(&cancelled)).contains("stays cancelled"));
+        let mut hurried = run.clone();
+        hurried["spec"]["parallelism"] = json!(5);
+        assert_eq!(refusal("Execution", &hurried, Some(&run)), "");
+        assert_eq!(refusal("Execution", &run, Some(&hurried)), "");
         let changes = [
             ("/spec/job/name", json!("k")),
             ("/spec/cause", json!({"type": "Address"})),

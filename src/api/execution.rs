@@ -11,7 +11,7 @@ use super::completion::{Completion, CompletionStatus};
 use super::event_record::EventRecord;
 use super::template::ExecutionTemplate;
 
-/// What a run is: a snapshot of its Job, taken when it was asked for. Only `cancelled` ever changes.
+/// What a run is: a snapshot of its Job, taken when it was asked for. Only `cancelled` and `parallelism` ever change.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "run.kakehi.dev",
@@ -85,6 +85,10 @@ pub struct ExecutionSpec {
     /// What is run: the Job's template at that time, with the overrides.
     #[x_kube(validation = Rule::new("self == oldSelf").message("is fixed when the run is created"))]
     pub template: ExecutionTemplate,
+    /// Tasks at a time instead of what the template says; 0 means all. It may be changed while the run is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub parallelism: Option<i32>,
     /// True asks the run to stop. It cannot be taken back.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self || !oldSelf").message("a cancelled run stays cancelled"))]

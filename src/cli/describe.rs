@@ -11,12 +11,12 @@ use super::list::values;
 use super::output::{Format, Output, Rows, age, one_line, span};
 use super::{Error, Exit, Global, rows, story};
 use crate::api::{
-    CompletionOutcome, CompletionStatus, Concurrency, ConcurrencyPolicy, Condition,
-    DEFAULT_CONCURRENCY_LIMIT, EventRecord, Execution, Job, LABEL_JOB, Trigger,
+    CompletionOutcome, CompletionStatus, Concurrency, ConcurrencyPolicy, Condition, ContainerOverride,
+    DEFAULT_CONCURRENCY_LIMIT, EventRecord, Execution, Job, LABEL_JOB, Overrides, ParameterValue, Trigger,
 };
 use crate::explain::Trail;
 use crate::ops::{self, Description};
-use crate::plan::{self, Attempt};
+use crate::plan::{self, Attempt, parallelism};
 
 /// Column at which values stand.
 const INDENT: usize = 15;
@@ -109,8 +109,12 @@ fn execution(description: &Description, now: Timestamp) -> String {
         field(&mut text, "Counted by", &one_line(key));
     }
     field(&mut text, "Tasks", &story::counts(execution));
-    if let Some(parallelism) = spec.template.spec.parallelism.filter(|some| *some > 0) {
+    let parallelism = parallelism(execution);
+    if parallelism < spec.template.spec.task_count {
         field(&mut text, "Parallelism", &parallelism.to_string());
+    }
+    if let Some(changes) = &spec.overrides {
+        overrides(&mut text, changes);
     }
     let result = execution.status.as_ref().and_then(|status| status.result.as_deref());
     if let Some(result) = result {
@@ -165,6 +169,29 @@ fn why(text: &mut String, trail: &Trail) {
     }
     if *more > 0 {
         text.extend(["  and ", &more.to_string(), " more triggers\n"]);
+    }
+}
+
+/// What the run changes of its Job.
+fn overrides(text: &mut String, changes: &Overrides) {
+    let Overrides { container_overrides, task_count, timeout_seconds } = changes;
+    text.push_str("Overrides:\n");
+    let mut inner = |name: &str, value: &str| field(text, &format!("  {name}"), value);
+    for ContainerOverride { name: _, args, clear_args, env } in container_overrides {
+        if *clear_args {
+            inner("arguments", "none");
+        } else if !args.is_empty() {
+            inner("arguments", &args.iter().map(|word| one_line(word)).collect::<Vec<_>>().join(" "));
+        }
+        for ParameterValue { name, value } in env {
+            inner("variable", &one_line(&format!("{name}={value}")));
+        }
+    }
+    if let Some(count) = task_count {
+        inner("tasks", &count.to_string());
+    }
+    if let Some(seconds) = timeout_seconds {
+        inner("timeout", &format!("{seconds} s per attempt"));
     }
 }
 

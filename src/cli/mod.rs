@@ -226,7 +226,7 @@ impl Command {
             Command::Apply(args) => apply::run(&args, global, output).await,
             Command::Send(args) => send::run(&args, global, output).await,
             Command::Explain(args) => explain::run(&args, global, output).await,
-            Command::Run(args) => run::run(&args, global, output).await,
+            Command::Run(args) => Box::pin(run::run(&args, global, output)).await,
             Command::List(args) => list::run(&args, global, output).await,
             Command::Describe(args) => describe::run(&args, global, output).await,
             Command::Logs(args) => logs::run(&args, global, output).await,

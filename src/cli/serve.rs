@@ -96,6 +96,9 @@ pub(crate) struct Args {
     /// Memory for what became of the latest events, in bytes; `kakehi explain` asks for it
     #[arg(long, value_name = "BYTES", env = "KAKEHI_DECISION_BYTES", default_value_t = 16 * 1024 * 1024, value_parser = value_parser!(u64).range(0..=1 << 30))]
     decision_bytes: u64,
+    /// Start runs of a job with a service account only if the user `kakehi:jobs:NAMESPACE` may `use` that account
+    #[arg(long)]
+    require_account_grant: bool,
     /// Lease that decides which controller works
     #[arg(long, value_name = "NAME", env = "KAKEHI_LEASE_NAME", default_value = "kakehi-controller")]
     lease_name: String,
@@ -172,6 +175,7 @@ impl Args {
             options: controllers::Options {
                 sink_url: sink_url.trim_end_matches('/').to_owned(),
                 is_guarded: self.require_auth,
+                require_account_grant: self.require_account_grant,
                 namespace: watched.cloned(),
                 guards: self.guards.guards(),
                 ..controllers::Options::default()

@@ -10,6 +10,7 @@
 //! | an Execution cancelled, deleted | `patch`, `delete` executions |
 //! | an operation | what its object takes to be read; its cancelling, that of the Execution |
 //! | lines of a log | `get` pods/log |
+//! | the page of a run | `get` of that Execution, and `get` pods/log |
 //! | a Job with a `ServiceAccount` | also `use` or `impersonate` of that serviceaccount |
 //!
 //! A right to an override is a `create` of a subresource, as `pods/eviction` is: it is bound to the names of Jobs where that
@@ -32,6 +33,7 @@ use http::{Extensions, HeaderValue, Method, StatusCode};
 use tonic::{Code, Status};
 
 use super::CloudRun;
+use super::console;
 use super::fault::Fault;
 use super::messages::longrunning::{
     CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest,
@@ -40,6 +42,8 @@ use super::messages::longrunning::{
 use super::messages::v2;
 use super::names::{ExecutionName, Executions, JobName, Jobs, OperationName, Place, TaskName};
 use super::operations::{Handle, Verb as Operation};
+use super::origin::Origin;
+use super::request_id::RequestId;
 use super::rest::answer;
 use crate::api::Job;
 use crate::auth::{self, Caller, Right, Verb};
@@ -142,6 +146,13 @@ pub(super) fn of_logs(place: &Place) -> Vec<Right> {
     needs
 }
 
+/// What a run and its lines of logs take.
+pub(super) fn of_log(place: &Place, execution: &str) -> Vec<Right> {
+    let mut needs = of_run_named(Verb::Get, place, execution);
+    needs.push(Right::to_core(Verb::Get, "pods", &place.project).below("log"));
+    needs
+}
+
 /// What a run takes.
 pub(super) fn of_run(name: &JobName, with_overrides: bool) -> Vec<Right> {
     let namespace = &name.place.project;
@@ -167,7 +178,9 @@ fn of_operation(name: &str, is_cancelled: bool) -> Result<Vec<Right>, Fault> {
 impl CloudRun {
     /// The same for whoever was let in. Without anybody it allows nothing.
     pub(super) fn on_behalf_of(&self, extensions: &Extensions) -> Self {
-        Self { caller: extensions.get().cloned(), ..self.clone() }
+        let origin = extensions.get().cloned().unwrap_or_default();
+        let request_id = extensions.get().cloned().unwrap_or_default();
+        Self { caller: extensions.get().cloned(), origin, request_id, ..self.clone() }
     }
 
     /// Passes if the caller may ask for that.
@@ -232,6 +245,10 @@ pub(super) async fn authenticate(State(api): State<CloudRun>, mut request: Reque
     }
     match api.gate.admit(request.headers()).await {
         Ok(caller) => {
+            let origin = Origin::of(&request);
+            let request_id = RequestId::of(request.headers());
+            request.extensions_mut().insert(origin);
+            request.extensions_mut().insert(request_id);
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
@@ -242,8 +259,16 @@ pub(super) async fn authenticate(State(api): State<CloudRun>, mut request: Reque
 /// Where nobody is asked who he is, a web page must not get in. The host says nothing here: `gcloud` asks its proxy for any.
 /// So besides what browsers say of pages, a request that brings something is of a type that a page cannot send without
 /// asking first (Fetch standard, "CORS-safelisted request-header"). Google's clients say `application/json` in all of them.
+///
+/// What is made for browsers is asked for by its own name, too: a page may have given this address one of its own.
 fn of_page(request: &Request) -> Option<Fault> {
-    if let Some(page) = auth::of_page(request.headers()) {
+    let (uri, headers) = (request.uri(), request.headers());
+    let page = if uri.path().starts_with(console::PATH) && uri.authority().is_none() {
+        auth::of_page_or_rebound(uri, headers)
+    } else {
+        auth::of_page(headers)
+    };
+    if let Some(page) = page {
         return Some(Fault::new(Code::PermissionDenied, page.to_string()));
     }
     if matches!(*request.method(), Method::GET | Method::HEAD) || is_grpc(request) {

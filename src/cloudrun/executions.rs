@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
+use kube::core::ObjectMeta;
 use tonic::Code;
 
 use super::convert;
@@ -10,8 +12,8 @@ use super::jobs::TRIES;
 use super::messages::longrunning::Operation;
 use super::messages::longrunning::operation::Result as Outcome;
 use super::messages::v2;
-use super::names::{ExecutionName, Jobs};
-use super::operations::{Handle, Verb, operation, packed_execution};
+use super::names::{ExecutionName, Jobs, Place};
+use super::operations::{Handle, Verb, operation};
 use super::paging::{Page, position};
 use super::{CloudRun, check_etag};
 use crate::api::Execution;
@@ -26,7 +28,7 @@ impl CloudRun {
         let v2::GetExecutionRequest { name } = request;
         let name = ExecutionName::parse("name", &name)?;
         let execution = self.execution(&name).await?;
-        Ok(convert::execution(&execution, &name.job.place, None))
+        Ok(self.shown_execution(&execution, &name.job.place, None))
     }
 
     pub(super) async fn list_executions(
@@ -40,8 +42,26 @@ impl CloudRun {
         let page = Page::of(format!("executions of {jobs}"), page_size, &page_token)?;
         let all = self.executions_of(&jobs).await?;
         let (found, next_page_token) = page.cut(all, |execution| position(execution.as_ref()));
-        let shown = found.iter().map(|execution| convert::execution(execution, &jobs.place, None));
+        let shown = found.iter().map(|execution| self.shown_execution(execution, &jobs.place, None));
         Ok(v2::ListExecutionsResponse { executions: shown.collect(), next_page_token })
+    }
+
+    /// A run as clients see it.
+    pub(super) fn shown_execution(
+        &self,
+        execution: &Execution,
+        place: &Place,
+        deleted: Option<Timestamp>,
+    ) -> v2::Execution {
+        convert::execution(execution, place, deleted, self.page_of(execution, None))
+    }
+
+    /// Where the page of a run is, or of one of its tasks; nothing where nobody has asked.
+    pub(super) fn page_of(&self, execution: &Execution, task: Option<i32>) -> String {
+        let ObjectMeta { name: Some(name), namespace: Some(namespace), .. } = &execution.metadata else {
+            return String::new();
+        };
+        self.origin.page(namespace, name, task)
     }
 
     /// The Executions of a Job, or of all Jobs.
@@ -114,7 +134,7 @@ impl CloudRun {
         check_etag(etag, &convert::etag(&execution.metadata), "execution", &name.execution)?;
         ops::delete_exactly(&self.client, &execution, mode).await?;
         let (now, place) = ((self.clock)(), &name.job.place);
-        let shown = packed_execution(&execution, place, Some(now));
+        let shown = self.packed_execution(&execution, place, Some(now));
         if mode == Mode::Validate {
             return Ok(Handle::validated(place, shown));
         }

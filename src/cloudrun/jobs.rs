@@ -9,7 +9,7 @@ use super::messages::longrunning::Operation;
 use super::messages::longrunning::operation::Result as Outcome;
 use super::messages::v2;
 use super::names::{JobName, Place};
-use super::operations::{Handle, Verb, operation, operation_of_execution, packed_execution};
+use super::operations::{Handle, Verb, operation};
 use super::paging::{Page, position};
 use super::{CloudRun, check_etag};
 use crate::api::{Execution, Job, MAX_JOB_NAME};
@@ -123,7 +123,8 @@ impl CloudRun {
         let mode = Mode::validate_only(validate_only);
         let job = self.live_job(&name).await?;
         check_etag(&etag, &convert::etag(&job.metadata), "job", &name.job)?;
-        let execution = ops::run_with(&self.client, &job, None, overrides.as_ref(), mode).await?;
+        let nonce = self.request_id.nonce(self.user())?;
+        let execution = ops::run_with(&self.client, &job, nonce.as_deref(), overrides.as_ref(), mode).await?;
         Ok(self.execution_operation(Verb::Run, &execution, &name.place, mode))
     }
 
@@ -145,10 +146,10 @@ impl CloudRun {
         mode: Mode,
     ) -> Operation {
         if mode == Mode::Validate {
-            return Handle::validated(place, packed_execution(execution, place, None));
+            return Handle::validated(place, self.packed_execution(execution, place, None));
         }
         self.cache.executions.put(execution);
-        operation_of_execution(&Handle::of_execution(verb, execution), execution, place)
+        self.operation_of_execution(&Handle::of_execution(verb, execution), execution, place)
     }
 
     /// A Job as clients see it.

@@ -87,6 +87,8 @@ pub(super) enum Method {
     /// What Google's other services are asked beside.
     list_log_entries,
     get_project,
+    /// The page of a run.
+    show_page,
     /// What is none of these, or was refused before anybody took its path apart.
     other,
 }

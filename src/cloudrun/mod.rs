@@ -9,8 +9,10 @@
 //! | `paging` | lists in pages |
 //! | `access` | who may ask for what |
 //! | `author` | who made a Job, and who changed it last |
+//! | `request_id` | which requests for a run are the same one |
 //! | `metrics` | what is counted |
 //! | `fault`, `status` | why a request is refused; the same in gRPC |
+//! | `console`, `origin` | the page of a run and its logs, and how links to it begin |
 //! | `grpc` | the services on the wire; their traits are made by `build.rs` |
 //! | `rest` | what all of the REST APIs have in common |
 //! | `v1` | the API that `gcloud` speaks |
@@ -26,11 +28,16 @@
 //! - Deleting a Job stops and deletes its Executions. What is deleted is gone at once for every reader, and `show_deleted`
 //!   shows nothing more.
 //! - A version of a secret is a key of the Secret; a service account is the part of its address before the `@`.
+//! - A run that is asked for twice is two runs, as at Google: the request has no field for an id. A client that repeats
+//!   itself sends one in the header `x-goog-request-id`, and gets the first run again.
+//! - `log_uri` leads to a page of this server, by the way on which the client has reached it. `gcloud` prints it; after a
+//!   failed `execute` it names a page of Google's console besides, whatever the server says.
 //! - An etag follows the spec, so that a run that is counted comes between nobody's read and write.
 
 mod access;
 mod author;
 mod cache;
+mod console;
 mod convert;
 mod executions;
 mod fault;
@@ -39,7 +46,9 @@ mod jobs;
 mod metrics;
 mod names;
 mod operations;
+mod origin;
 mod paging;
+mod request_id;
 mod rest;
 mod status;
 mod tasks;
@@ -67,6 +76,8 @@ use cache::{Cache, Shelf, Trim};
 use fault::Fault;
 use metrics::Metrics;
 use names::{ExecutionName, JobName, Place};
+use origin::Origin;
+use request_id::RequestId;
 
 /// `google.protobuf.Empty`.
 pub(crate) type Empty = ();
@@ -94,6 +105,10 @@ pub struct CloudRun {
     metrics: Arc<Metrics>,
     /// Whose request this is answered for; nobody's, where none was let in yet.
     caller: Option<Caller>,
+    /// Where that was sent to.
+    origin: Origin,
+    /// By what it is known when it is sent again.
+    request_id: RequestId,
 }
 
 impl Debug for CloudRun {
@@ -115,6 +130,8 @@ impl CloudRun {
             gate,
             metrics: Arc::default(),
             caller: None,
+            origin: Origin::default(),
+            request_id: RequestId::default(),
         }
     }
 
@@ -149,6 +166,7 @@ impl CloudRun {
         grpc::router(self)
             .merge(v1::router(self))
             .merge(v2::router(self))
+            .merge(console::router(self))
             .fallback(access::nowhere)
             .method_not_allowed_fallback(access::nowhere)
             .layer(authenticate)

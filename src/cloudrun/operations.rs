@@ -38,6 +38,9 @@ const VALIDATED: &str = "validated";
 /// again.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(300);
 
+/// The type of a run in operations.
+const EXECUTION: &str = "google.cloud.run.v2.Execution";
+
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
@@ -179,7 +182,7 @@ impl CloudRun {
         all.retain(|execution| done.is_none_or(|done| done == is_terminal(execution)));
         let (found, next_page_token) = page.cut(all, |execution| position(execution.as_ref()));
         let shown = found.iter().map(|execution| {
-            operation_of_execution(&Handle::of_execution(Verb::Run, execution), execution, &place)
+            self.operation_of_execution(&Handle::of_execution(Verb::Run, execution), execution, &place)
         });
         Ok(ListOperationsResponse { operations: shown.collect(), next_page_token, unreachable: Vec::new() })
     }
@@ -247,7 +250,7 @@ impl CloudRun {
             },
             Some(execution) => match self.execution(&job.execution(execution)).await {
                 Ok(execution) if execution.metadata.uid.as_ref() == Some(&handle.uid) => {
-                    Ok(operation_of_execution(handle, &execution, place))
+                    Ok(self.operation_of_execution(handle, &execution, place))
                 }
                 Ok(_) => Err(Fault::not_found("execution", execution)),
                 Err(fault) => Err(fault),
@@ -271,26 +274,36 @@ impl CloudRun {
     pub(super) fn packed_job(&self, job: &Job, place: &Place, deleted: Option<Timestamp>) -> Any {
         packed("google.cloud.run.v2.Job", &self.shown_job(job, place, deleted))
     }
-}
 
-/// How far what was asked of an Execution is.
-pub(super) fn operation_of_execution(handle: &Handle, execution: &Execution, place: &Place) -> Operation {
-    let shown = packed_execution(execution, place, None);
-    let phase = phase(execution);
-    let outcome = match handle.verb {
-        _ if !phase.is_terminal() => None,
-        Verb::DeleteExecution => None,
-        // However it ended, it has stopped.
-        Verb::Cancel => Some(Outcome::Response(shown.clone())),
-        _ if phase == Phase::Succeeded => Some(Outcome::Response(shown.clone())),
-        _ => Some(Outcome::Error(end(execution))),
-    };
-    operation(handle, place, shown, outcome)
-}
+    /// How far what was asked of an Execution is.
+    pub(super) fn operation_of_execution(
+        &self,
+        handle: &Handle,
+        execution: &Execution,
+        place: &Place,
+    ) -> Operation {
+        let shown = self.packed_execution(execution, place, None);
+        let phase = phase(execution);
+        let outcome = match handle.verb {
+            _ if !phase.is_terminal() => None,
+            Verb::DeleteExecution => None,
+            // However it ended, it has stopped.
+            Verb::Cancel => Some(Outcome::Response(shown.clone())),
+            _ if phase == Phase::Succeeded => Some(Outcome::Response(shown.clone())),
+            _ => Some(Outcome::Error(end(execution))),
+        };
+        operation(handle, place, shown, outcome)
+    }
 
-/// An Execution as operations carry it.
-pub(super) fn packed_execution(execution: &Execution, place: &Place, deleted: Option<Timestamp>) -> Any {
-    packed("google.cloud.run.v2.Execution", &convert::execution(execution, place, deleted))
+    /// An Execution as operations carry it.
+    pub(super) fn packed_execution(
+        &self,
+        execution: &Execution,
+        place: &Place,
+        deleted: Option<Timestamp>,
+    ) -> Any {
+        packed(EXECUTION, &self.shown_execution(execution, place, deleted))
+    }
 }
 
 /// What a filter asks for: operations that are done, or that are not; all without one.
@@ -355,7 +368,7 @@ fn of_a_gone_object(handle: &Handle, place: &Place) -> Operation {
             let mut gone = Execution::new(execution, crate::api::ExecutionSpec::default());
             gone.metadata.uid = Some(uid.clone());
             gone.spec.job.name.clone_from(job);
-            packed("google.cloud.run.v2.Execution", &convert::execution(&gone, place, time))
+            packed(EXECUTION, &convert::execution(&gone, place, time, String::new()))
         }
     };
     let outcome = if verb.is_deletion() {

@@ -22,7 +22,7 @@ impl CloudRun {
         let found = self.tasks_of(&execution, name.index..name.index + 1).await?;
         let id = || format!("{}-task{}", name.execution.execution, name.index);
         let task = found.first().ok_or_else(|| Fault::not_found("task", &id()))?;
-        Ok(convert::task(task, &execution, &name))
+        Ok(convert::task(task, &execution, &name, self.page_of(&execution, Some(name.index))))
     }
 
     /// Tasks by Execution, the newest first, and by index.
@@ -49,7 +49,8 @@ impl CloudRun {
                     let tasks = tasks.into_iter().map(|(_, task)| task).collect();
                     return Ok(v2::ListTasksResponse { tasks, next_page_token });
                 }
-                let shown = convert::task(&task, &execution, &name.task(task.index));
+                let page = self.page_of(&execution, Some(task.index));
+                let shown = convert::task(&task, &execution, &name.task(task.index), page);
                 tasks.push((place_of(&execution, task.index), shown));
             }
         }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::accounts::Accounts;
 use super::pace::{Answer, Pace};
 use super::report::report;
 use super::world::key;
@@ -27,18 +28,24 @@ use crate::plan::{self, NAME_TAKEN, Plan, Tasks};
 /// When the API server does not accept the tasks, the plan is replaced by the one that says so. Answers the version of
 /// the run that the status was written as, if one was. How the tasks were taken decides how fast more are made.
 pub(super) async fn apply(
-    (client, pace): (&Client, &Mutex<Pace>),
+    (client, accounts, pace): (&Client, &Accounts, &Mutex<Pace>),
     execution: &Execution,
     plan: Plan,
     now: Timestamp,
 ) -> Result<Option<String>, ops::Error> {
-    let Plan { look_again: _, create, stop, status, minor: _, notice, wake: _ } = plan;
+    let Plan { look_again: _, create, stop, adjust, status, minor: _, notice, wake: _ } = plan;
     let (mut status, mut notice) = (status, notice);
     let (mut again, mut version) = (None, None);
     if let Some(tasks) = create {
         let begun = Instant::now();
-        let made = make(client, execution, &tasks).await;
-        pace.lock().answered(answer(&made), begun.elapsed(), Instant::now());
+        let made = match allowed(accounts, execution).await {
+            Ok(()) => {
+                let made = make(client, execution, &tasks).await;
+                pace.lock().answered(answer(&made), begun.elapsed(), Instant::now());
+                made
+            }
+            refused => refused,
+        };
         let instead = match made {
             Ok(()) => None,
             Err(Failure::Refused(message)) => Some(plan::refused(execution, &message, now)),
@@ -53,8 +60,8 @@ pub(super) async fn apply(
             (status, notice) = (instead.status, instead.notice);
         }
     }
-    if let Some(patch) = stop {
-        suspend(client, execution, patch).await?;
+    for patch in stop.into_iter().chain(adjust) {
+        change(client, execution, patch).await?;
     }
     if let Some(status) = status {
         version = write(client, execution, &status).await?;
@@ -105,6 +112,13 @@ fn answer(made: &Result<(), Failure>) -> Answer {
     }
 }
 
+/// Passes if the tasks may have the account that they name.
+async fn allowed(accounts: &Accounts, execution: &Execution) -> Result<(), Failure> {
+    let (namespace, _) = key(&execution.metadata);
+    let refusal = accounts.refusal(&namespace, &execution.spec.template).await?;
+    refusal.map_or(Ok(()), |message| Err(ops::Error::Forbidden { message }.into()))
+}
+
 /// Makes the files, then the tasks that mount them.
 async fn make(client: &Client, execution: &Execution, tasks: &Tasks) -> Result<(), Failure> {
     let Tasks { files, task_set } = tasks;
@@ -142,8 +156,8 @@ where
     Err(Failure::Refused(NAME_TAKEN.to_owned()))
 }
 
-/// Suspends the task set. One that is gone needs no stop.
-async fn suspend(client: &Client, execution: &Execution, patch: Value) -> Result<(), ops::Error> {
+/// Stops the task set, or lets it run otherwise. One that is gone needs neither.
+async fn change(client: &Client, execution: &Execution, patch: Value) -> Result<(), ops::Error> {
     let (namespace, name) = key(&execution.metadata);
     let api: Api<batchv1::Job> = Api::namespaced(client.clone(), &namespace);
     match api.patch(&name, &parameters(), &Patch::Merge(patch)).await {

@@ -7,6 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::runtime::controller::Action;
 
+use super::accounts::Accounts;
+use super::jobs::forget;
 use super::watches::{Queues, Wanted};
 use super::world::{Key, World, key};
 use super::written::{Before, Standing};
@@ -25,6 +27,7 @@ pub(super) struct Context {
     pub(super) client: Client,
     pub(super) world: Arc<World>,
     pub(super) queues: Queues,
+    pub(super) accounts: Arc<Accounts>,
     pub(super) clock: Clock,
 }
 
@@ -72,6 +75,9 @@ async fn take_step(cached: Arc<Execution>, context: &Context) -> Result<Action, 
             None => return Ok(Action::await_change()),
         },
     };
+    if trust == Trust::Caches && leaves(context, &execution).await? {
+        return Ok(Action::await_change());
+    }
     let (execution, plan) = match plan(context, &execution, now, trust).await? {
         Planned::Step(plan) => (execution, plan),
         Planned::Afresh(fresh, plan) => (Arc::new(*fresh), plan),
@@ -89,6 +95,21 @@ async fn take_step(cached: Arc<Execution>, context: &Context) -> Result<Action, 
     Ok(wake.map_or_else(Action::await_change, |wake| Action::requeue(until(wake, now))))
 }
 
+/// Deletes a run whose namespace is being deleted and waits for the run's Pods, and says whether it was so.
+async fn leaves(context: &Context, execution: &Execution) -> Result<bool, ops::Error> {
+    let Context { client, world, .. } = context;
+    let view = world.view(execution);
+    let (namespace, name) = key(&execution.metadata);
+    if !plan::doubts_namespace(execution, view.task_set.as_deref(), &view.pods)
+        || !live::is_leaving(client, &namespace).await
+    {
+        return Ok(false);
+    }
+    tracing::info!("the namespace is being deleted, and with it the run");
+    forget(client, (&namespace, &name), execution.metadata.uid.clone()).await?;
+    Ok(true)
+}
+
 /// Applies a plan that was made when the caches knew those versions of the run and its task set.
 async fn carry_out(
     context: &Context,
@@ -97,17 +118,17 @@ async fn carry_out(
     now: Timestamp,
     (cached, task_set): (Option<String>, Option<String>),
 ) -> Result<(), ops::Error> {
-    let Context { client, world, queues: _, clock: _ } = context;
+    let Context { client, world, queues: _, accounts, clock: _ } = context;
     let (key, over) = (key(&execution.metadata), execution.metadata.resource_version.clone());
-    let writes_task_set = plan.create.is_some() || plan.stop.is_some();
+    let writes_task_set = plan.create.is_some() || plan.stop.is_some() || plan.adjust.is_some();
     let writes_run = plan.status.is_some();
     if !writes_run && !writes_task_set {
-        return apply::apply((client, &world.pace), execution, plan, now).await.map(drop);
+        return apply::apply((client, accounts, &world.pace), execution, plan, now).await.map(drop);
     }
     let versions = if writes_run { vec![cached, over.clone()] } else { Vec::new() };
     let task_set = if writes_task_set { vec![task_set] } else { Vec::new() };
     world.writes(&key, Before { versions, task_set });
-    let written = apply::apply((client, &world.pace), execution, plan, now).await;
+    let written = apply::apply((client, accounts, &world.pace), execution, plan, now).await;
     let is_news = |version: &Option<String>| !writes_run || (version.is_some() && *version != over);
     // Of a write that failed or changed nothing, no watch brings anything.
     if !written.as_ref().is_ok_and(is_news) {
@@ -166,7 +187,7 @@ async fn step(
     now: Timestamp,
     trust: Trust,
 ) -> Result<Plan, ops::Error> {
-    let Context { client, world, queues: _, clock: _ } = context;
+    let Context { client, world, queues: _, accounts: _, clock: _ } = context;
     let (view, standing) = (world.view(execution), world.place(execution, now));
     let template = match view.template {
         Some(template) if trust == Trust::Caches => template,
@@ -186,20 +207,27 @@ async fn step(
         task_set: task_set.as_deref(),
         pods: &view.pods,
         pods_are_fresh: false,
+        complaint: None,
     };
     let plan = plan::run(&observed, now);
     if !plan.look_again {
         return Ok(plan);
     }
     let pods = live::pods(client, execution).await?;
+    let complaint = match observed.task_set {
+        Some(task_set) if pods.is_empty() => live::complaint(client, task_set).await,
+        Some(_) | None => None,
+    };
     observed.pods = &pods;
     observed.pods_are_fresh = true;
+    observed.complaint = complaint.as_deref();
     Ok(plan::run(&observed, now))
 }
 
 /// Gives back the place of a run whose Job was suspended before it took it. It must be certain that it did not.
 async fn give_back(context: &Context, execution: &Execution, template: Template) -> Result<(), ops::Error> {
-    let (Context { client, world, queues: _, clock: _ }, run) = (context, key(&execution.metadata));
+    let (Context { client, world, queues: _, accounts: _, clock: _ }, run) =
+        (context, key(&execution.metadata));
     if template == Template::Suspended
         && world.is_promised(&run)
         && live::task_set(client, execution).await?.is_none()

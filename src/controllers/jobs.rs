@@ -8,6 +8,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
 
+use super::accounts::Accounts;
 use super::apply::write;
 use super::world::{World, key};
 use super::written::{Before, Standing};
@@ -15,12 +16,16 @@ use super::{Clock, ROLL_UP};
 use crate::api::{Execution, Job, JobStatus, Trigger};
 use crate::ops;
 use crate::plan;
-use crate::plan::Entrance;
+use crate::plan::{Entrance, Surroundings};
+
+/// How often it is asked whether a Job's runs may use its account; an answer is believed for ten seconds.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// What the controllers work with.
 pub(super) struct Context {
     pub(super) client: Client,
     pub(super) world: Arc<World>,
+    pub(super) accounts: Arc<Accounts>,
     /// Where events can be sent.
     pub(super) sink_url: String,
     /// Whether senders have to say who they are there.
@@ -30,7 +35,7 @@ pub(super) struct Context {
 
 /// Sums up the runs of one Job and forgets those past its limits.
 pub(super) async fn reconcile(job: Arc<Job>, context: Arc<Context>) -> Result<Action, ops::Error> {
-    let Context { client, world, sink_url, is_guarded, clock } = context.as_ref();
+    let Context { client, world, accounts, sink_url, is_guarded, clock } = context.as_ref();
     let entrance = Entrance { url: sink_url, is_guarded: *is_guarded };
     if job.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
@@ -40,23 +45,25 @@ pub(super) async fn reconcile(job: Arc<Job>, context: Arc<Context>) -> Result<Ac
         // What is written now was written already, or is refused.
         return Ok(Action::requeue(ROLL_UP));
     }
+    let refusal = accounts.refusal(&this.0, &job.spec.template).await?;
+    let surroundings = Surroundings { entrance: Some(entrance), refusal: refusal.as_deref() };
     let now = clock();
     let (status, retention) = world.history.lock().with_runs(&job.metadata, |runs| {
-        (plan::roll_up(&job, runs, Some(entrance), now), plan::retention(&job, runs, now))
+        (plan::roll_up(&job, runs, surroundings, now), plan::retention(&job, runs, now))
     });
     if let Some(status) = status {
         sum_up(client, world, &job, &status).await?;
     }
-    let runs: Api<Execution> = Api::namespaced(client.clone(), &this.0);
     for (run, uid) in retention.delete {
-        forget(&runs, &run, uid).await?;
+        forget(client, (&this.0, &run), Some(uid)).await?;
     }
-    Ok(retention.wake.map_or_else(Action::await_change, |wake| {
+    let wake = retention.wake.map(|wake| {
         // A step that deleted something waits for the watch to say so before it counts again.
-        Action::requeue(
-            Duration::try_from(wake.duration_since(now)).unwrap_or_default().max(Duration::from_secs(1)),
-        )
-    }))
+        Duration::try_from(wake.duration_since(now)).unwrap_or_default().max(Duration::from_secs(1))
+    });
+    // Of a right that is given or taken away no watch tells.
+    let again = accounts.asks(&job.spec.template).then_some(ASK_AGAIN);
+    Ok(wake.into_iter().chain(again).min().map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Writes what a Job says of its runs.
@@ -73,9 +80,14 @@ async fn sum_up(client: &Client, world: &World, job: &Job, status: &JobStatus) -
 }
 
 /// Deletes one run and, in the background, what belongs to it.
-async fn forget(runs: &Api<Execution>, name: &str, uid: String) -> Result<(), ops::Error> {
+pub(super) async fn forget(
+    client: &Client,
+    (namespace, name): (&str, &str),
+    uid: Option<String>,
+) -> Result<(), ops::Error> {
+    let runs: Api<Execution> = Api::namespaced(client.clone(), namespace);
     let mut parameters = DeleteParams::background();
-    parameters.preconditions = Some(Preconditions { uid: Some(uid), resource_version: None });
+    parameters.preconditions = Some(Preconditions { uid, resource_version: None });
     match runs.delete(name, &parameters).await {
         Ok(_) => Ok(()),
         Err(error) => match ops::Error::of::<Execution>(error, name) {
@@ -91,7 +103,7 @@ pub(super) async fn reconcile_trigger(
     trigger: Arc<Trigger>,
     context: Arc<Context>,
 ) -> Result<Action, ops::Error> {
-    let Context { client, world, sink_url: _, is_guarded: _, clock } = context.as_ref();
+    let Context { client, world, accounts: _, sink_url: _, is_guarded: _, clock } = context.as_ref();
     let (namespace, _) = key(&trigger.metadata);
     let job_exists = world.jobs.get(&ObjectRef::new(&trigger.spec.job.name).within(&namespace)).is_some();
     if let Some(status) = plan::trigger_status(&trigger, job_exists, clock()) {

@@ -4,6 +4,7 @@
 //! look changes nothing; what a cache must not be trusted with is asked of the API server (`live`). Reading order:
 //! `watches` → `world` → `executions` → `apply`; `jobs` sums up.
 
+mod accounts;
 mod apply;
 mod backoff;
 mod caches;
@@ -37,6 +38,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use self::accounts::Accounts;
 use self::backoff::Backoff;
 pub use self::caches::Caches;
 use self::health::Watched;
@@ -69,6 +71,8 @@ pub struct Options {
     pub sink_url: String,
     /// Whether senders have to say who they are there: a Job's address names the audience of their tokens then.
     pub is_guarded: bool,
+    /// Whether somebody must have allowed the runs of a Job to use the `ServiceAccount` that it names.
+    pub require_account_grant: bool,
     /// The namespace whose objects are looked after; none for all of them.
     pub namespace: Option<String>,
     /// How many runs may be under way.
@@ -91,7 +95,8 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
 
 /// The same by another clock.
 pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: CancellationToken) {
-    let Options { sink_url, is_guarded, namespace, guards, metrics, caches, manners } = options;
+    let Options { sink_url, is_guarded, require_account_grant, namespace, guards, metrics, caches, manners } =
+        options;
     let filling = caches.fill();
     let client = manners.towards(&client);
     let (executions, execution_writer) = reflector::store();
@@ -101,14 +106,22 @@ pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: Ca
     let world = Arc::new(World::new(stores, guards, clock));
     let writers = Writers { executions: execution_writer, jobs: job_writer, triggers: trigger_writer };
     let (queues, requests) = watches::queues();
+    let accounts = Arc::new(Accounts::new(&client, require_account_grant));
     let runs = Arc::new(executions::Context {
         client: client.clone(),
         world: world.clone(),
         queues: queues.clone(),
+        accounts: accounts.clone(),
         clock,
     });
-    let rest =
-        Arc::new(jobs::Context { client: client.clone(), world: world.clone(), sink_url, is_guarded, clock });
+    let rest = Arc::new(jobs::Context {
+        client: client.clone(),
+        world: world.clone(),
+        accounts,
+        sink_url,
+        is_guarded,
+        clock,
+    });
     let counted = |name| (name, metrics.clone());
     let runs_part = Part {
         trace: plan::trace,

@@ -14,8 +14,10 @@ use crate::api::{
     ANNOTATION_ACCEPTED, ANNOTATION_TRACEPARENT, ANNOTATION_TRACESTATE, Execution, GROUP, Job, TaskSpec,
     TemplateMetadata, Trigger,
 };
+use crate::plan::QUEUE_NAME;
 
-/// Domains of the labels and annotations that decisions read: ours, and the Job controller's on its Pods.
+/// Domains of the labels and annotations that decisions read: ours, and the Job controller's on its Pods. And whoever a queue is
+/// of, its label is read.
 const READ: [&str; 2] = [GROUP, "batch.kubernetes.io"];
 
 /// An Execution without its event, its parameters and what its container is. It is enough to plan every step but the
@@ -69,14 +71,17 @@ pub(super) fn pod(pod: &mut Pod) {
 
 fn task(task: &mut TaskSpec) {
     let TaskSpec { max_retries, timeout_seconds, .. } = *task;
-    *task = TaskSpec { max_retries, timeout_seconds, ..TaskSpec::default() };
+    let service_account_name = task.service_account_name.take();
+    *task = TaskSpec { max_retries, timeout_seconds, service_account_name, ..TaskSpec::default() };
 }
 
 fn metadata(metadata: &mut ObjectMeta) {
     metadata.managed_fields = None;
     for map in [&mut metadata.labels, &mut metadata.annotations] {
         if let Some(map) = map {
-            map.retain(|key, _| key.split_once('/').is_some_and(|(domain, _)| READ.contains(&domain)));
+            map.retain(|key, _| {
+                key.split_once('/').is_some_and(|(domain, name)| READ.contains(&domain) || name == QUEUE_NAME)
+            });
         }
         *map = map.take().filter(|map: &BTreeMap<_, _>| !map.is_empty());
     }
@@ -126,6 +131,7 @@ mod tests {
         assert_eq!((spec.task_count, spec.parallelism, spec.start_deadline_seconds), (4, Some(2), Some(30)));
         let task = &spec.template.spec;
         assert_eq!((task.max_retries, task.timeout_seconds), (5, 9));
+        assert_eq!(task.service_account_name.as_deref(), Some("worker"), "somebody may have to allow it");
         assert_eq!((kept.spec.job.uid.as_str(), kept.status.unwrap().running_count), ("j1", 1));
         let metadata = kept.metadata;
         assert_eq!((metadata.uid.as_deref(), metadata.resource_version.as_deref()), (Some("x1"), Some("7")));
@@ -178,6 +184,7 @@ mod tests {
                                 task_set,
                                 pods: &[],
                                 pods_are_fresh: true,
+                                complaint: None,
                             };
                             plan::run(&observed, now)
                         };

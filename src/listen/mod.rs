@@ -10,7 +10,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::Router;
+use http::uri::Scheme;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -88,11 +90,13 @@ impl Listener {
     }
 
     /// Serves until `shutdown`, then accepts nothing more, lets requests in flight finish for at most `drain`, and
-    /// closes what is left. HTTP/1.1 and HTTP/2 on one port.
+    /// closes what is left. HTTP/1.1 and HTTP/2 on one port. A request that came over TLS has [`Scheme::HTTPS`] with it.
     pub async fn serve(self, router: Router, shutdown: CancellationToken, drain: Duration) {
         let Some(tls) = self.tls.clone() else {
             return self.serve_within(Limits::default(), router, shutdown, drain).await;
         };
+        // Nothing else in a request says how it came.
+        let router = router.layer(Extension(Scheme::HTTPS));
         let until = shutdown.clone();
         tokio::join!(self.serve_within(Limits::default(), router, shutdown, drain), tls.follow(until));
     }

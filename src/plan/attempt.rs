@@ -98,6 +98,11 @@ impl<'a> Attempt<'a> {
             && self.condition("DisruptionTarget").is_some_and(|condition| condition.status == "True")
     }
 
+    /// Whether its Pod was deleted, has ended badly, and is still there.
+    pub(super) fn was_taken_away(self) -> bool {
+        self.failed() && self.0.metadata.deletion_timestamp.is_some()
+    }
+
     /// The termination message of the container.
     pub(super) fn message(self) -> Option<&'a str> {
         self.terminated()?.message.as_deref().filter(|message| !message.is_empty())

@@ -300,6 +300,7 @@ impl<'a> Origin<'a> {
             overrides: None,
             completion: self.job.spec.completion.clone(),
             template,
+            parallelism: None,
             cancelled: false,
         };
         Execution { metadata, spec, status: None }

@@ -67,12 +67,14 @@ pub use phase::{Phase, is_terminal, phase};
 pub use prepared::{Matched, Prepared};
 pub use progress::MAX_FAILED_TASKS;
 pub use rerun::{MAX_RERUN_TASKS, NotRerun, alone, failed_tasks, rerun, shown};
-pub use roll_up::{Entrance, Retention, retention, roll_up};
-pub use run::{NAME_TAKEN, Observed, Plan, Tasks, Template, doubts_task_set, held_back, refused, run};
+pub use roll_up::{Entrance, Retention, Surroundings, retention, roll_up};
+pub use run::{
+    NAME_TAKEN, Observed, Plan, Tasks, Template, doubts_namespace, doubts_task_set, held_back, refused, run,
+};
 pub use runs::{Brief, Runs};
-pub use start::DEFAULT_START_DEADLINE_SECONDS;
+pub use start::{DEFAULT_START_DEADLINE_SECONDS, QUEUE_NAME};
 pub use summary::Summary;
-pub use task_set::task_set;
+pub use task_set::{parallelism, task_set};
 pub use tasks::{Task, TaskState, tasks};
 pub use trace::trace;
 pub use trigger::trigger_status;

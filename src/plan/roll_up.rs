@@ -16,25 +16,39 @@ const MIN_AGE: SignedDuration = SignedDuration::from_hours(1);
 /// Runs deleted in one step; the next step follows at once.
 const MAX_DELETIONS: usize = 100;
 
+/// What the world says of a Job, beside its runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Surroundings<'a> {
+    /// Where events can be sent.
+    pub entrance: Option<Entrance<'a>>,
+    /// Why its runs may not use the `ServiceAccount` that it names, if they may not.
+    pub refusal: Option<&'a str>,
+}
+
 /// The status of `job`, if it would say anything new.
-///
-/// `sink` is where events can be sent.
-pub fn roll_up(job: &Job, runs: &Runs, sink: Option<Entrance<'_>>, now: Timestamp) -> Option<JobStatus> {
+pub fn roll_up(job: &Job, runs: &Runs, around: Surroundings<'_>, now: Timestamp) -> Option<JobStatus> {
+    let Surroundings { entrance, refusal } = around;
     let (waiting, running) = runs.waiting_and_running();
     let mut conditions = job.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
-    let (status, reason, message) = match problem(&job.spec) {
-        Some(problem) => (Status::False, Reason::ExpressionInvalid, format!("no event is taken: {problem}")),
-        None if job.spec.suspend => {
+    let (status, reason, message) = match (problem(&job.spec), refusal) {
+        (Some(problem), _) => {
+            (Status::False, Reason::ExpressionInvalid, format!("no event is taken: {problem}"))
+        }
+        (None, Some(refusal)) => {
+            let message = format!("events are accepted, and nothing starts: {refusal}");
+            (Status::False, Reason::AccountNotAllowed, message)
+        }
+        (None, None) if job.spec.suspend => {
             (Status::True, Reason::Ready, "suspended: events are accepted and queued".to_owned())
         }
-        None => (Status::True, Reason::Ready, String::new()),
+        (None, None) => (Status::True, Reason::Ready, String::new()),
     };
     let ready = NewCondition { kind: CONDITION_READY, status, reason, message };
     set_condition(&mut conditions, ready, job.metadata.generation, now);
     let status = JobStatus {
         observed_generation: job.metadata.generation,
         conditions,
-        address: sink.map(|sink| address(job, sink)),
+        address: entrance.map(|entrance| address(job, entrance)),
         execution_count: count(runs.len()),
         latest_created_execution: runs.latest().map(|(name, run)| ExecutionReference {
             name: name.to_owned(),
@@ -138,6 +152,10 @@ spec: {{{extra} template: {{spec: {{template: {{spec: {{containers: [{{image: i}
         serde_saphyr::from_str(&text).unwrap()
     }
 
+    fn at_sink(entrance: Entrance<'_>) -> Surroundings<'_> {
+        Surroundings { entrance: Some(entrance), refusal: None }
+    }
+
     fn finished(name: &str, created: i64, completed: i64) -> (String, Brief) {
         let run = Brief {
             uid: format!("uid-{name}"),
@@ -171,7 +189,7 @@ spec: {{{extra} template: {{spec: {{template: {{spec: {{containers: [{{image: i}
             ("c".to_owned(), open(Phase::Queued)),
             ("d".to_owned(), open(Phase::Cancelling)),
         ]);
-        let status = roll_up(&job(""), &runs, Some(unguarded("http://sink.example/")), at(30)).unwrap();
+        let status = roll_up(&job(""), &runs, at_sink(unguarded("http://sink.example/")), at(30)).unwrap();
         let wanted: Value = serde_saphyr::from_str(
             "
 observedGeneration: 4
@@ -188,19 +206,20 @@ queuedCount: 1
         let mut settled = job("");
         settled.status = Some(status);
         assert_eq!(
-            roll_up(&settled, &runs, Some(unguarded("http://sink.example")), at(99)),
+            roll_up(&settled, &runs, at_sink(unguarded("http://sink.example")), at(99)),
             None,
             "nothing new"
         );
         let guarded = Entrance { is_guarded: true, ..unguarded("http://sink.example") };
-        let status = roll_up(&settled, &runs, Some(guarded), at(99)).unwrap();
+        let status = roll_up(&settled, &runs, at_sink(guarded), at(99)).unwrap();
         let audience = status.address.unwrap().audience;
         assert_eq!(audience.as_deref(), Some("run.kakehi.dev/job/shop/resize"));
     }
 
     #[test]
     fn a_suspended_job_is_ready_and_says_so() {
-        let status = roll_up(&job("suspend: true,"), &Runs::default(), None, at(0)).unwrap();
+        let status =
+            roll_up(&job("suspend: true,"), &Runs::default(), Surroundings::default(), at(0)).unwrap();
         assert_eq!(status.conditions[0].status, "True");
         assert_eq!(status.conditions[0].message, "suspended: events are accepted and queued");
         assert_eq!((status.address, status.latest_created_execution), (None, None));
@@ -208,13 +227,29 @@ queuedCount: 1
 
     #[test]
     fn a_job_whose_expression_does_not_compile_is_not_ready() {
-        let status = roll_up(&job("event: {dedupKey: 'event.'},"), &Runs::default(), None, at(0)).unwrap();
+        let status =
+            roll_up(&job("event: {dedupKey: 'event.'},"), &Runs::default(), Surroundings::default(), at(0))
+                .unwrap();
         let ready = &status.conditions[0];
         assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "ExpressionInvalid"));
         assert!(
             ready.message.starts_with("no event is taken: spec.event.dedupKey: line 1, column 7"),
             "{ready:?}"
         );
+    }
+
+    #[test]
+    fn a_job_whose_account_nobody_allowed_is_not_ready_unless_more_is_wrong() {
+        let around = Surroundings { refusal: Some("no use"), ..Surroundings::default() };
+        let ready = |extra: &str| {
+            let status = roll_up(&job(extra), &Runs::default(), around, at(0)).unwrap();
+            let ready = &status.conditions[0];
+            (ready.status.clone(), ready.reason.clone(), ready.message.clone())
+        };
+        let (status, reason, message) = ready("suspend: true,");
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "AccountNotAllowed"));
+        assert_eq!(message, "events are accepted, and nothing starts: no use");
+        assert_eq!(ready("event: {dedupKey: 'event.'},").1, "ExpressionInvalid");
     }
 
     #[test]

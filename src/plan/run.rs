@@ -48,6 +48,8 @@ pub struct Observed<'a> {
     pub pods: &'a [Arc<Pod>],
     /// Whether the Pods were listed just now, and are not from a cache that may lag behind the task set.
     pub pods_are_fresh: bool,
+    /// Why the Job controller cannot make Pods, in its words; asked for where the Pods were listed and there are none.
+    pub complaint: Option<&'a str>,
 }
 
 /// What the Job of a run says about starting.
@@ -70,6 +72,8 @@ pub struct Plan {
     pub create: Option<Box<Tasks>>,
     /// Stop the tasks: a merge patch for the `batch/v1` Job.
     pub stop: Option<Value>,
+    /// Let more or fewer tasks run at a time: a merge patch for the `batch/v1` Job.
+    pub adjust: Option<Value>,
     /// Write this status; absent if it would say what it says now.
     pub status: Option<Box<ExecutionStatus>>,
     /// Whether that status only counts on; such a write may wait for the next.
@@ -149,6 +153,18 @@ pub fn doubts_task_set(
     }
 }
 
+/// Whether Pods were taken away from a run that goes on, as it happens where its namespace is being deleted.
+///
+/// That deletes Pods before anything else and waits for them; but of an index that is to be tried again, the Job controller
+/// keeps the failed Pod until it has made the next one, which nobody can there. Both would wait for ever.
+pub fn doubts_namespace(execution: &Execution, task_set: Option<&batchv1::Job>, pods: &[Arc<Pod>]) -> bool {
+    let Some(task_set) = task_set.filter(|task_set| ownership::owns(execution, &task_set.metadata)) else {
+        return false;
+    };
+    let attempts = attempts(task_set, pods);
+    !start::is_suspended(task_set) && attempts.iter().any(|attempt| attempt.was_taken_away())
+}
+
 fn tasks_were_made(phase: Phase) -> bool {
     match phase {
         Phase::Starting | Phase::Running | Phase::Cancelling => true,
@@ -214,31 +230,55 @@ fn tasks_exist(observed: &Observed<'_>, task_set: &batchv1::Job, now: Timestamp)
         let status = standing::cancelling(execution, &progress, now);
         return Plan { stop, ..status_only(execution, status) };
     }
-    match start::start(execution, task_set, &progress, &attempts, now) {
+    let plan = on_the_way(observed, task_set, (&progress, &attempts), now);
+    let adjust = if plan.stop.is_some() || plan.look_again { None } else { adjust(execution, task_set) };
+    Plan { adjust, ..plan }
+}
+
+/// The step of a run that has not ended and shall go on.
+fn on_the_way(
+    observed: &Observed<'_>,
+    task_set: &batchv1::Job,
+    (progress, attempts): (&Progress, &[Attempt<'_>]),
+    now: Timestamp,
+) -> Plan {
+    let execution = observed.execution;
+    match start::start(execution, task_set, progress, (attempts, observed.complaint), now) {
         Start::Held => {
             let message = "the batch/v1 Job is suspended by a queue";
             let status =
-                standing::progressing(execution, &progress, (Reason::Queued, message.to_owned()), now);
+                standing::progressing(execution, progress, (Reason::Queued, message.to_owned()), now);
             status_only(execution, status)
         }
         Start::Waiting { until, obstacle } => {
             let why = obstacle.unwrap_or((Reason::Starting, "the tasks wait for their Pods".to_owned()));
-            let status = standing::progressing(execution, &progress, why, now);
+            let status = standing::progressing(execution, progress, why, now);
             Plan { wake: Some(until), ..status_only(execution, status) }
         }
         Start::Started => {
             let message = format!("{} of {} done", progress.done(), tasks(progress.total));
             status_only(
                 execution,
-                standing::progressing(execution, &progress, (Reason::Running, message), now),
+                standing::progressing(execution, progress, (Reason::Running, message), now),
             )
+        }
+        Start::Abandoned { until } if now < until => {
+            let message = "the batch/v1 Job is suspended by somebody else".to_owned();
+            let status = standing::progressing(execution, progress, (Reason::Queued, message), now);
+            Plan { wake: Some(until), ..status_only(execution, status) }
+        }
+        Start::Abandoned { .. } => {
+            let message = "the batch/v1 Job was suspended by somebody else, and not resumed";
+            let verdict = Verdict::failed(Reason::JobLost, message, now);
+            let stop = stop(verdict.reason, &verdict.message);
+            Plan { stop: Some(stop), ..end(execution, Some(progress), &verdict) }
         }
         // The end of a run needs more than a cache that has not seen its first container yet.
         Start::Late { .. } if !observed.pods_are_fresh => Plan { look_again: true, ..Plan::default() },
         Start::Late { reason, message } => {
             let verdict = Verdict::failed(reason, message, now);
             let stop = stop(verdict.reason, &verdict.message);
-            Plan { stop: Some(stop), ..end(execution, Some(&progress), &verdict) }
+            Plan { stop: Some(stop), ..end(execution, Some(progress), &verdict) }
         }
     }
 }
@@ -255,6 +295,17 @@ fn wanted_stop<'a>(observed: &'a Observed<'_>, task_set: &'a batchv1::Job) -> Op
         Fate::End { reason, message } => Some((*reason, message)),
         Fate::Go | Fate::Soon | Fate::Wait { .. } => None,
     }
+}
+
+/// The patch that gives the tasks the parallelism that the run asks for, whoever changed it. A queue that holds task sets back
+/// may start one with fewer tasks at a time: there only what was asked for in words goes before its word.
+fn adjust(execution: &Execution, task_set: &batchv1::Job) -> Option<Value> {
+    if execution.spec.parallelism.is_none() && start::is_queued(task_set) {
+        return None;
+    }
+    let wanted = task_set::parallelism(execution);
+    let found = task_set.spec.as_ref().and_then(|spec| spec.parallelism);
+    (found.is_some_and(|found| found != wanted)).then(|| json!({"spec": {"parallelism": wanted}}))
 }
 
 /// The Pods of that very task set, not of one of the same name before it.

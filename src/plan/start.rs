@@ -15,6 +15,9 @@ use crate::api::{Execution, Reason};
 /// room for a long backlog on a small machine.
 pub const DEFAULT_START_DEADLINE_SECONDS: i64 = 86_400;
 
+/// The name of labels that say which queue a task set is in, whosoever queue it is.
+pub const QUEUE_NAME: &str = "queue-name";
+
 /// Whether a run got going.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Start {
@@ -22,6 +25,11 @@ pub(super) enum Start {
     Started,
     /// The task set is suspended, and not by us: a queue such as Kueue holds it. The deadline does not run.
     Held,
+    /// The task set is suspended, and neither by us nor by a queue: nobody is known to resume it.
+    Abandoned {
+        /// How long that is put up with.
+        until: Timestamp,
+    },
     /// None has, and the deadline is not reached.
     Waiting {
         /// The deadline.
@@ -42,15 +50,20 @@ pub(super) fn start(
     execution: &Execution,
     task_set: &batchv1::Job,
     progress: &Progress,
-    attempts: &[Attempt<'_>],
+    seen: (&[Attempt<'_>], Option<&str>),
     now: Timestamp,
 ) -> Start {
+    let (attempts, complaint) = seen;
+    // A queue may take back a task set that has started, too.
+    if is_suspended(task_set) {
+        if is_queued(task_set) {
+            return Start::Held;
+        }
+        return Start::Abandoned { until: deadline(execution, suspended_since(task_set, now)) };
+    }
     let known = execution.status.as_ref().is_some_and(|status| has_started(&status.conditions));
     if known || progress.has_run || progress.done() > 0 {
         return Start::Started;
-    }
-    if is_suspended(task_set) {
-        return Start::Held;
     }
     let obstacle = attempts
         .iter()
@@ -61,9 +74,25 @@ pub(super) fn start(
     if now < until {
         return Start::Waiting { until, obstacle };
     }
-    let (reason, why) = obstacle
-        .unwrap_or((Reason::StartDeadlineExceeded, "its Pods did not say what they wait for".to_owned()));
+    let (reason, why) = obstacle.unwrap_or_else(|| match complaint {
+        Some(words) if attempts.is_empty() => (Reason::Refused, format!("no Pod can be made: {words}")),
+        _ if attempts.is_empty() => (Reason::StartDeadlineExceeded, "no Pod was made".to_owned()),
+        _ => (Reason::StartDeadlineExceeded, "its Pods did not say what they wait for".to_owned()),
+    });
     Start::Late { reason, message: format!("no task started within {} s: {why}", seconds(execution)) }
+}
+
+/// Since when the task set is suspended, if the Job controller has seen it.
+fn suspended_since(task_set: &batchv1::Job, now: Timestamp) -> Timestamp {
+    let conditions = task_set.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut suspended = conditions.filter(|one| one.type_ == "Suspended" && one.status == "True");
+    suspended.find_map(|one| one.last_transition_time.as_ref()).map_or(now, |time| time.0)
+}
+
+/// Whether a queue decides when the task set runs: Kueue and its like are told by a label which one (`kueue.x-k8s.io/queue-name`).
+pub(super) fn is_queued(task_set: &batchv1::Job) -> bool {
+    let labels = task_set.metadata.labels.iter().flatten();
+    labels.into_iter().any(|(key, _)| key.split_once('/').is_some_and(|(_, name)| name == QUEUE_NAME))
 }
 
 /// When a run that could start at `since` must have started.

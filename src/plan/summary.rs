@@ -87,7 +87,7 @@ mod tests {
     fn the_state_is_one_word() {
         for (conditions, expected) in [
             ([].as_slice(), "Pending"),
-            (&[(CONDITION_STARTED, Status::Unknown, Reason::Pending)], "Pending"),
+            (&[(CONDITION_STARTED, Status::Unknown, Reason::Starting)], "Pending"),
             (&[(CONDITION_COMPLETED, Status::Unknown, Reason::Queued)], "Queued"),
             (&[(CONDITION_COMPLETED, Status::Unknown, Reason::Starting)], "Starting"),
             (

@@ -21,6 +21,15 @@ const CONTAINER: &str = "main";
 /// Shows the last lines of the log as the termination message of a container that wrote none.
 const FALL_BACK_TO_LOGS: &str = "FallbackToLogsOnError";
 
+/// Tasks of `execution` at a time: what it says itself, or else its template; 0 and nothing mean all.
+pub fn parallelism(execution: &Execution) -> i32 {
+    let spec = &execution.spec.template.spec;
+    match execution.spec.parallelism.or(spec.parallelism) {
+        None | Some(..=0) => spec.task_count,
+        Some(some) => some.min(spec.task_count),
+    }
+}
+
 /// The task set of `execution`.
 pub fn task_set(execution: &Execution) -> batchv1::Job {
     let template = &execution.spec.template;
@@ -28,10 +37,6 @@ pub fn task_set(execution: &Execution) -> batchv1::Job {
     let given = template.metadata.clone().unwrap_or_default();
     let mut labels = given.labels.unwrap_or_default();
     labels.extend(ownership::labels(execution));
-    let at_once = match spec.parallelism {
-        None | Some(0) => spec.task_count,
-        Some(some) => some.min(spec.task_count),
-    };
     batchv1::Job {
         metadata: ObjectMeta {
             name: execution.metadata.name.clone(),
@@ -44,7 +49,7 @@ pub fn task_set(execution: &Execution) -> batchv1::Job {
         spec: Some(batchv1::JobSpec {
             completion_mode: Some("Indexed".to_owned()),
             completions: Some(spec.task_count),
-            parallelism: Some(at_once),
+            parallelism: Some(parallelism(execution)),
             backoff_limit_per_index: Some(spec.template.spec.max_retries),
             pod_failure_policy: Some(disruptions_are_free()),
             pod_replacement_policy: Some("Failed".to_owned()),

@@ -26,6 +26,8 @@ type identity struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 	caPEM       []byte
+	// tokens signs service account tokens.
+	tokens *ecdsa.PrivateKey
 }
 
 // pair is a certificate and its key.
@@ -53,18 +55,19 @@ func newIdentity(directory string) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Service account tokens have a key of their own: whoever can make them cannot make certificates.
+	tokens, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
 	id := &identity{
 		directory:   directory,
 		certificate: certificate,
 		key:         key,
 		caPEM:       pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		tokens:      tokens,
 	}
 	serving, err := id.issue(pkix.Name{CommonName: "kube-apiserver"}, x509.ExtKeyUsageServerAuth)
-	if err != nil {
-		return nil, err
-	}
-	// Service account tokens have a key of their own: whoever can make them cannot make certificates.
-	tokens, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +165,20 @@ func (id *identity) writeKubeconfig(path, url string) error {
 	if err != nil {
 		return err
 	}
+	return writeWhole(path, content)
+}
+
+// writeTokenKey hands out the key that signs service account tokens, as PKCS #8: with it a test makes tokens that the
+// server never would, such as one that has expired.
+func (id *identity) writeTokenKey(path string) error {
+	der, err := x509.MarshalPKCS8PrivateKey(id.tokens)
+	if err != nil {
+		return err
+	}
+	return writeWhole(path, der)
+}
+
+func writeWhole(path string, content []byte) error {
 	unfinished := path + ".unfinished"
 	if err := os.WriteFile(unfinished, content, 0o600); err != nil {
 		return err

@@ -26,6 +26,7 @@ const stopWithin = 15 * time.Second
 // settings is what the command line says.
 type settings struct {
 	kubeconfig string
+	tokenKey   string
 	log        string
 	crds       string
 	fsync      bool
@@ -35,6 +36,7 @@ type settings struct {
 func main() {
 	var s settings
 	flag.StringVar(&s.kubeconfig, "kubeconfig", "", "where to write the administrator's kubeconfig, once everything is up (required)")
+	flag.StringVar(&s.tokenKey, "token-key", "", "where to write the key that signs service account tokens, in PKCS #8 (default: nowhere)")
 	flag.StringVar(&s.log, "log", "", "file for what the parts log (default: nowhere)")
 	flag.StringVar(&s.crds, "crds", "", "folder of CustomResourceDefinitions to create before the controllers start")
 	flag.BoolVar(&s.fsync, "fsync", false, "let etcd wait for the disk: slower, and what a measurement should say")
@@ -101,6 +103,12 @@ func run(ctx context.Context, s settings) error {
 	defer within(stopWithin, manager.stop)
 	if err := controllersWork(ctx, identity.administrator(server.url)); err != nil {
 		return whyEnded(ctx, fmt.Errorf("the controllers do not become ready: %w", err))
+	}
+	if s.tokenKey != "" {
+		if err := identity.writeTokenKey(s.tokenKey); err != nil {
+			return err
+		}
+		defer os.Remove(s.tokenKey)
 	}
 	if err := identity.writeKubeconfig(s.kubeconfig, server.url); err != nil {
 		return err

@@ -28,6 +28,14 @@ spec:
 ---
 apiVersion: run.kakehi.dev/v1alpha1
 kind: Job
+metadata: {name: says}
+spec:
+  template:
+    spec:
+      template: {spec: {maxRetries: 0, containers: [{image: busybox, command: [/bin/sh, -c], args: ['echo nothing']}]}}
+---
+apiVersion: run.kakehi.dev/v1alpha1
+kind: Job
 metadata: {name: wait}
 spec:
   template:
@@ -168,6 +176,23 @@ async fn a_run_by_hand_ends_with_the_runs_exit_code() {
     let out = ran.good();
     assert!(out.starts_with("work-"), "{out}");
     assert!(out.contains("[task 1] order"), "{out}");
+    let changed =
+        ["run", "work", "--wait", "--tasks", "1", "--task-timeout", "1m", "--env", "NOTE=a, b", "-o", "json"];
+    let changed = dev.kakehi(&changed).await.json();
+    assert_eq!(
+        (&changed["status"]["succeededCount"], &changed["spec"]["overrides"]["taskCount"]),
+        (&1.into(), &1.into())
+    );
+    let told = dev.kakehi(&["describe", changed["metadata"]["name"].as_str().unwrap()]).await.good();
+    assert!(
+        told.contains(
+            "Overrides:\n  variable:     NOTE=a, b\n  tasks:        1\n  timeout:      60 s per attempt\n"
+        ),
+        "{told}"
+    );
+    let failed = dev.kakehi(&["run", "says", "--wait", "--", "echo no luck; exit 7"]).await;
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert!(failed.err.contains("exit code 7: no luck"), "{failed:?}");
     let missing = dev.kakehi(&["run", "nobody"]).await.bad(1);
     assert!(missing.contains("not found"), "{missing}");
     let slow = dev.kakehi(&["run", "wait", "--wait", "--timeout", "100ms"]).await.bad(4);

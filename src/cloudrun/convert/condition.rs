@@ -15,7 +15,7 @@ pub(super) fn condition(condition: &Condition, generation: Option<i64>) -> v2::C
         _ if is_old => State::ConditionReconciling,
         "True" => State::ConditionSucceeded,
         "False" => State::ConditionFailed,
-        _ if matches!(reason, Some(Reason::Pending | Reason::Queued)) => State::ConditionPending,
+        _ if reason == Some(Reason::Queued) => State::ConditionPending,
         _ => State::ConditionReconciling,
     };
     let severity = if state == State::ConditionFailed { Severity::Error } else { Severity::Unspecified };
@@ -43,7 +43,7 @@ fn reasons(reason: Reason) -> Option<Reasons> {
     let common = |reason: CommonReason| Some(Reasons::Reason(reason.into()));
     let execution = |reason: ExecutionReason| Some(Reasons::ExecutionReason(reason.into()));
     match reason {
-        Reason::Pending | Reason::Starting | Reason::Running | Reason::Succeeded | Reason::Ready => None,
+        Reason::Starting | Reason::Running | Reason::Succeeded | Reason::Ready => None,
         Reason::Queued => common(CommonReason::WaitingForOperation),
         // What ran into its timeout was killed.
         Reason::NonZeroExitCode | Reason::TaskTimeout => execution(ExecutionReason::NonZeroExitCode),
@@ -53,6 +53,7 @@ fn reasons(reason: Reason) -> Option<Reasons> {
         Reason::ImagePullFailed => common(CommonReason::ContainerMissing),
         // Of what a container's configuration may refer to, Cloud Run knows secrets.
         Reason::ContainerConfigFailed => common(CommonReason::SecretsAccessCheckFailed),
+        Reason::AccountNotAllowed => common(CommonReason::ContainerPermissionDenied),
         Reason::Cancelling => execution(ExecutionReason::Cancelling),
         Reason::Cancelled | Reason::Replaced | Reason::ConcurrencyForbidden => {
             execution(ExecutionReason::Cancelled)

@@ -16,11 +16,12 @@ use crate::cloudrun::messages::v2;
 use crate::cloudrun::names::Place;
 use crate::plan::is_terminal;
 
-/// The run that a client sees; `deleted` says when it was deleted, if it was.
+/// The run that a client sees; `deleted` says when it was deleted, if it was, and `log_uri` where its page is.
 pub(in crate::cloudrun) fn execution(
     execution: &Execution,
     place: &Place,
     deleted: Option<Timestamp>,
+    log_uri: String,
 ) -> v2::Execution {
     let ExecutionSpec {
         job,
@@ -31,6 +32,7 @@ pub(in crate::cloudrun) fn execution(
         completion: _,
         concurrency_key: _,
         template,
+        parallelism: at_once,
         cancelled: _,
     } = &execution.spec;
     let ExecutionTemplate { metadata: _, spec } = template;
@@ -73,7 +75,7 @@ pub(in crate::cloudrun) fn execution(
         expire_time: None,
         launch_stage: LaunchStage::Ga.into(),
         job: job.name.clone(),
-        parallelism: parallelism.unwrap_or(0),
+        parallelism: at_once.or(*parallelism).unwrap_or(0),
         task_count: *task_count,
         template: Some(task_template(&template.spec)),
         reconciling: !is_terminal(execution),
@@ -84,7 +86,7 @@ pub(in crate::cloudrun) fn execution(
         failed_count,
         cancelled_count,
         retried_count,
-        log_uri: String::new(),
+        log_uri,
         satisfies_pzs: false,
         etag: etag(given),
     }

@@ -12,8 +12,13 @@ use crate::cloudrun::messages::v2::task_template::Retries;
 use crate::cloudrun::names::TaskName;
 use crate::plan::{Task, TaskState};
 
-/// The task that a client sees.
-pub(in crate::cloudrun) fn task(task: &Task, execution: &Execution, name: &TaskName) -> v2::Task {
+/// The task that a client sees; `log_uri` says where its page is.
+pub(in crate::cloudrun) fn task(
+    task: &Task,
+    execution: &Execution,
+    name: &TaskName,
+    log_uri: String,
+) -> v2::Task {
     let Task { index, shown, state, retried, created, started, completed, last, result } = task;
     let v2::TaskTemplate {
         containers,
@@ -62,7 +67,7 @@ pub(in crate::cloudrun) fn task(task: &Task, execution: &Execution, name: &TaskN
         last_attempt_result: last.as_ref().map(attempt),
         encryption_key,
         vpc_access,
-        log_uri: String::new(),
+        log_uri,
         satisfies_pzs: false,
         node_selector,
         gpu_zonal_redundancy_disabled,

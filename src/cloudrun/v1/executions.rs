@@ -18,7 +18,7 @@ impl CloudRun {
         place: &Place,
         listing: Listing,
     ) -> Result<List<Execution>, Fault> {
-        let shown = |execution: &api::Execution| show::execution(execution, &place.location);
+        let shown = |execution: &api::Execution| self.v1_shown(execution, place);
         let mut all = self.executions(place).await?;
         let Listing { selector, limit, token } = listing;
         all.retain(|execution| selector.matches(&shown(execution).metadata.labels));
@@ -35,8 +35,13 @@ impl CloudRun {
         })
     }
 
+    /// A run as clients see it.
+    pub(super) fn v1_shown(&self, execution: &api::Execution, place: &Place) -> Execution {
+        show::execution(execution, &place.location, self.page_of(execution, None))
+    }
+
     pub(super) async fn v1_execution(&self, place: &Place, name: &str) -> Result<Execution, Fault> {
-        Ok(show::execution(&*self.execution_of_any(place, name).await?, &place.location))
+        Ok(self.v1_shown(&*self.execution_of_any(place, name).await?, place))
     }
 
     pub(super) async fn v1_cancel(&self, place: &Place, name: &str) -> Result<Execution, Fault> {
@@ -75,7 +80,7 @@ impl CloudRun {
     }
 
     /// The same as it is at this moment, with everything in it.
-    pub(super) async fn live_execution_of_any(
+    pub(in crate::cloudrun) async fn live_execution_of_any(
         &self,
         place: &Place,
         name: &str,

@@ -117,8 +117,11 @@ impl CloudRun {
         let changes = overrides.as_ref().is_some_and(|overrides| *overrides != api::Overrides::default());
         self.allow(&of_run(&name, changes)).await?;
         let job = self.live_job(&name).await?;
-        let begun = ops::run_with(&self.client, &job, nonce, overrides.as_ref(), Mode::Commit).await?;
+        let id = self.request_id.nonce(self.user())?;
+        let begun =
+            ops::run_with(&self.client, &job, id.as_deref().or(nonce), overrides.as_ref(), Mode::Commit)
+                .await?;
         self.cache.executions.put(&begun);
-        Ok(show::execution(&begun, &place.location))
+        Ok(self.v1_shown(&begun, place))
     }
 }

@@ -193,6 +193,8 @@ pub(super) struct ExecutionStatus {
     pub(super) failed_count: i32,
     pub(super) cancelled_count: i32,
     pub(super) retried_count: i32,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) log_uri: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -207,6 +209,8 @@ pub(super) struct TaskStatus {
     pub(super) retried: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_attempt_result: Option<AttemptResult>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) log_uri: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

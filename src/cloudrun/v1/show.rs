@@ -61,8 +61,8 @@ fn reference(run: api::ExecutionReference) -> ExecutionReference {
     ExecutionReference { name, creation_timestamp, completion_timestamp }
 }
 
-/// The run that a client in that location sees.
-pub(super) fn execution(execution: &api::Execution, location: &str) -> Execution {
+/// The run that a client in that location sees; `log_uri` says where its page is.
+pub(super) fn execution(execution: &api::Execution, location: &str, log_uri: String) -> Execution {
     let api::ExecutionSpec {
         job,
         cause: _,
@@ -72,6 +72,7 @@ pub(super) fn execution(execution: &api::Execution, location: &str) -> Execution
         overrides: _,
         completion: _,
         template,
+        parallelism,
         cancelled: _,
     } = &execution.spec;
     let api::ExecutionStatus {
@@ -98,7 +99,10 @@ pub(super) fn execution(execution: &api::Execution, location: &str) -> Execution
         api_version: API_VERSION.to_owned(),
         kind: "Execution".to_owned(),
         metadata,
-        spec: execution_spec(&template.spec),
+        spec: ExecutionSpec {
+            parallelism: parallelism.or(template.spec.parallelism),
+            ..execution_spec(&template.spec)
+        },
         status: ExecutionStatus {
             // A run's spec changes only when it is cancelled, and what was decided before stays decided. A client that
             // waits would take a difference for an answer that is not there yet.
@@ -111,6 +115,7 @@ pub(super) fn execution(execution: &api::Execution, location: &str) -> Execution
             failed_count,
             cancelled_count,
             retried_count,
+            log_uri,
         },
     }
 }

@@ -35,7 +35,8 @@ impl CloudRun {
         let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).ok_or_else(|| wrong("limit"))?;
         let execution = self.live_execution_of_any(place, name).await?;
         let found = self.tasks_of(&execution, first..MAX_TASK_COUNT).await?;
-        let shown = found.iter().map(|task| show_task(task, &execution, &place.location));
+        let page = |task: &plan::Task| self.page_of(&execution, Some(task.index));
+        let shown = found.iter().map(|task| show_task(task, &execution, &place.location, page(task)));
         let mut items: Vec<Task> =
             shown.filter(|task| selector.matches(&task.metadata.labels)).take(limit + 1).collect();
         let next = items.get(limit).map(|task| task.status.index.to_string()).unwrap_or_default();
@@ -53,7 +54,8 @@ impl CloudRun {
         };
         let index = i32::from(index);
         let found = self.tasks_of(&execution, index..index + 1).await?;
-        let task = found.first().map(|task| show_task(task, &execution, &place.location));
+        let page = self.page_of(&execution, Some(index));
+        let task = found.first().map(|task| show_task(task, &execution, &place.location, page));
         // One task has one name.
         task.filter(|task| task.metadata.name == name).ok_or_else(missing)
     }
@@ -69,8 +71,8 @@ pub(super) fn run_of(name: &str) -> &str {
     parts(name).map_or(name, |(run, _)| run)
 }
 
-/// The task that a client in that location sees.
-fn show_task(task: &plan::Task, execution: &Execution, location: &str) -> Task {
+/// The task that a client in that location sees; `log_uri` says where its page is.
+fn show_task(task: &plan::Task, execution: &Execution, location: &str, log_uri: String) -> Task {
     let plan::Task { index, shown, state, retried, created, started, completed, last, result: said } = task;
     let run = execution.metadata.name.as_deref().unwrap_or_default();
     let given = ObjectMeta {
@@ -99,6 +101,7 @@ fn show_task(task: &plan::Task, execution: &Execution, location: &str) -> Task {
             completion_time: completed.clone(),
             retried: *retried,
             last_attempt_result: last.as_ref().map(result),
+            log_uri,
         },
     }
 }

@@ -25,6 +25,7 @@ struct World {
     template: Template,
     standing: Standing,
     fresh: bool,
+    complaint: Option<String>,
 }
 
 fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
@@ -102,7 +103,9 @@ spec: {template: {}}
         let until = given["until"].as_i64().map(|second| Timestamp::from_second(second).unwrap());
         let standing = Standing { fate: standing, until };
         let fresh = given["fresh"].as_bool().unwrap_or(true);
-        Self { execution: from(&execution), task_set, pods: pods.collect(), template, standing, fresh }
+        let complaint = given["complaint"].as_str().map(str::to_owned);
+        let (execution, pods) = (from(&execution), pods.collect());
+        Self { execution, task_set, pods, template, standing, fresh, complaint }
     }
 
     fn step(&self) -> Plan {
@@ -117,6 +120,7 @@ spec: {template: {}}
             task_set: self.task_set.as_ref(),
             pods: &self.pods,
             pods_are_fresh: self.fresh,
+            complaint: self.complaint.as_deref(),
         };
         run(&observed, Timestamp::from_second(second).unwrap())
     }
@@ -161,6 +165,10 @@ status: {{phase: Pending, conditions: []}}
     if let Some(message) = given.get("unschedulable") {
         status["conditions"] = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]);
     }
+    if given.get("deleted").is_some() {
+        pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:08Z");
+    }
+    let status = &mut pod["status"];
     if given.get("disrupted").is_some() {
         status["conditions"] = json!([{"type": "DisruptionTarget", "status": "True"}]);
     }
@@ -172,7 +180,7 @@ status: {{phase: Pending, conditions: []}}
 
 /// What a plan does, in a form that a test can spell out.
 fn told(plan: &Plan) -> Value {
-    let Plan { look_again, create, stop, status, minor: _, notice, wake } = plan;
+    let Plan { look_again, create, stop, adjust, status, minor: _, notice, wake } = plan;
     let mut told = serde_json::Map::new();
     if *look_again {
         told.insert("lookAgain".into(), json!(true));
@@ -184,6 +192,9 @@ fn told(plan: &Plan) -> Value {
     if let Some(stop) = stop {
         assert_eq!(stop["spec"]["suspend"], true);
         told.insert("stop".into(), stop["metadata"]["annotations"][ANNOTATION_STOPPED].clone());
+    }
+    if let Some(adjust) = adjust {
+        told.insert("adjust".into(), adjust["spec"].clone());
     }
     if let Some(status) = status {
         let of = |kind: &str| {
@@ -369,6 +380,21 @@ fn a_missing_or_foreign_task_set_is_doubted_where_it_would_end_the_run() {
 }
 
 #[test]
+fn pods_that_are_taken_away_may_mean_that_the_namespace_goes() {
+    let doubts = |set: &str, pods: &str| {
+        let world =
+            World::of(&format!("{{status: {}, taskSet: {{{set}}}, pods: [{pods}]}}", status("Running")));
+        doubts_namespace(&world.execution, world.task_set.as_ref(), &world.pods)
+    };
+    let taken = "{index: 0, exit: 143, deleted: true}";
+    assert!(doubts("", taken));
+    assert!(!doubts("", "{index: 0, exit: 143}"), "it failed by itself");
+    assert!(!doubts("", "{index: 0, running: true, deleted: true}"), "it still runs");
+    assert!(!doubts("spec: {suspend: true}", taken), "it was suspended");
+    assert!(!doubts("metadata: {ownerReferences: []}", taken));
+}
+
+#[test]
 fn a_run_being_deleted_is_left_alone() {
     assert_eq!(World::of("{metadata: {deletionTimestamp: '2026-01-01T00:00:00Z'}}").step(), Plan::default());
 }
@@ -484,9 +510,72 @@ fn pods_of_an_earlier_task_set_do_not_count() {
 }
 
 #[test]
+fn the_parallelism_that_a_run_asks_for_is_given_to_its_tasks() {
+    const QUEUED: &str = "metadata: {labels: {kueue.x-k8s.io/queue-name: fast}},";
+    for (asked, queue, found, wanted) in [
+        ("", "", 3, None),
+        ("parallelism: 2", "", 3, Some(2)),
+        ("parallelism: 2", "", 2, None),
+        ("parallelism: 0", "", 1, Some(3)),
+        ("parallelism: 9", "", 3, None),
+        // Somebody else has changed it.
+        ("", "", 0, Some(3)),
+        // A queue has: its word counts until the run says otherwise.
+        ("", QUEUED, 1, None),
+        ("parallelism: 2", QUEUED, 1, Some(2)),
+        ("parallelism: 2, cancelled: true", "", 3, None),
+    ] {
+        let world = format!(
+            "{{spec: {{{asked}}}, status: {}, taskSet: {{{queue} spec: {{parallelism: {found}}}, status: {{active: 1}}}},
+               pods: [{{index: 0, running: true}}]}}",
+            status("Running")
+        );
+        let adjust = World::of(&world).step().adjust;
+        let wanted = wanted.map(|wanted: i32| json!({"spec": {"parallelism": wanted}}));
+        assert_eq!(adjust, wanted, "{asked:?} {queue:?} {found}");
+    }
+}
+
+#[test]
+fn tasks_that_somebody_suspends_are_waited_for_as_long_as_for_a_start() {
+    for (is, resources) in [("Starting", "Unknown Queued"), ("Running", "True Running")] {
+        let world = World::of(&format!(
+            "{{status: {}, taskSet: {{spec: {{suspend: true}}, status: {{conditions: [{{type: Suspended, status: 'True', lastTransitionTime: '2026-01-01T00:09:00Z'}}]}}}}}}",
+            status(is)
+        ));
+        let plan = world.step();
+        assert_eq!((&plan.stop, plan.wake.unwrap().to_string().as_str()), (&None, "2026-01-01T01:09:00Z"));
+        let found = told(&plan);
+        assert_eq!(
+            (&found["resources"], &found["completed"]),
+            (&json!(resources), &json!("Unknown Starting"))
+        );
+        assert_eq!(found["message"], "the batch/v1 Job is suspended by somebody else");
+        let found = told(&world.step_at(NOW + 3540));
+        let message = "the batch/v1 Job was suspended by somebody else, and not resumed";
+        assert_eq!((&found["completed"], &found["message"]), (&json!("False JobLost"), &json!(message)));
+        assert_eq!(
+            (&found["stop"], &found["counts"]),
+            (&json!(format!("JobLost {message}")), &json!("3 cancelled"))
+        );
+    }
+}
+
+#[test]
+fn a_queue_may_take_back_tasks_that_run() {
+    let world = World::of(&format!(
+        "{{status: {}, taskSet: {{metadata: {{labels: {{kueue.x-k8s.io/queue-name: fast}}}}, spec: {{suspend: true}}}}}}",
+        status("Running")
+    ));
+    let plan = world.step_at(NOW + 1_000_000);
+    assert_eq!((&plan.stop, plan.wake), (&None, None));
+    assert_eq!(told(&plan)["message"], "the batch/v1 Job is suspended by a queue");
+}
+
+#[test]
 fn a_queue_may_hold_the_tasks_and_the_deadline_waits() {
     let held = format!(
-        "{{status: {}, taskSet: {{spec: {{suspend: true}}, status: {{conditions: [{{type: Suspended, status: 'True'}}]}}}}}}",
+        "{{status: {}, taskSet: {{metadata: {{labels: {{kueue.x-k8s.io/queue-name: fast}}}}, spec: {{suspend: true}}, status: {{conditions: [{{type: Suspended, status: 'True'}}]}}}}}}",
         status("Starting")
     );
     let plan = World::of(&held).step_at(NOW + 86_400);

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::cluster::Installed;
-use super::{DEFAULT, WATCHED};
+use super::{DEFAULT, EVERYTHING, WATCHED};
 use crate::runs::{House, assert_completed, completed};
 use crate::sink::event;
 use crate::support::{DEADLINE, cluster, eventually};
@@ -64,6 +64,8 @@ const NEEDED: [(&str, &[(&str, &str)]); 2] = [
             ("jobs.batch", "create get list watch patch"),
             ("pods", "list watch"),
             ("events.events.k8s.io", "create"),
+            ("events", "list"),
+            ("namespaces", "get"),
         ],
     ),
 ];
@@ -219,6 +221,25 @@ async fn row_63_of_one_namespace_each_account_has_rights_in_it_alone() {
         (Some("default"), false),
     ];
     have_no_other_rights(&installed, &places).await;
+}
+
+/// Whether a run may use an account is asked only where that is wanted, and nothing more may be asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_asks_for_grants_may_ask_and_do_nothing_else_of_it() {
+    let Some(installed) = Installed::of(EVERYTHING).await else { return };
+    let Installed { client, namespace, .. } = &installed;
+    let user = format!("system:serviceaccount:{namespace}:existing");
+    for (verb, resource, allowed) in [
+        ("create", "subjectaccessreviews.authorization.k8s.io", true),
+        ("create", "tokenreviews.authentication.k8s.io", false),
+        ("create", "rolebindings.rbac.authorization.k8s.io", false),
+        ("use", "serviceaccounts", false),
+    ] {
+        let question = || review(&user, None, verb, resource, None);
+        let what = format!("{verb} {resource}: {allowed}");
+        eventually(&what, async || (ask(client, question()).await == allowed).then_some(()).ok_or("not so"))
+            .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -210,7 +210,13 @@ async fn life(gcloud: Gcloud<'_>) {
         gcloud.jobs(&["executions", "tasks", "list", "--execution", &name, "--format=json"]),
         gcloud.jobs(&["logs", "read", "life"]),
     );
-    assert!(described.good().contains("1 task completed successfully"));
+    let described = described.good();
+    assert!(described.contains("1 task completed successfully"));
+    let link = format!("/console/namespaces/{}/executions/{name}", gcloud.settings["CORE_PROJECT"]);
+    assert!(
+        described.lines().any(|line| line.trim().starts_with("Log URI: http://") && line.ends_with(&link)),
+        "{described}"
+    );
     let tasks = tasks.json();
     assert_eq!(tasks[0]["metadata"]["labels"]["run.googleapis.com/runningState"], "Succeeded");
     assert!(lines.good().contains("from job, task 0"));

@@ -3,10 +3,13 @@
 //! Without one there is nobody to ask about tokens and rights, and these scenarios are skipped with a notice.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use googleapis_tonic_google_cloud_run_v2::google::cloud::run::v2;
@@ -25,6 +28,8 @@ use kakehi::listen::Listener;
 use kakehi::ops;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Api, Client};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::json;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
@@ -174,6 +179,40 @@ impl World {
         secrets.delete("bound", &DeleteParams::default()).await.unwrap();
         token
     }
+
+    /// A token that was good in every respect, and whose time is over: signed with the key of the API server itself.
+    /// None where the key is not known; the caller is one without a token then.
+    async fn expired(&self, account: &str) -> Option<String> {
+        let Some(key) = std::env::var_os("KAKEHI_TEST_TOKEN_KEY") else {
+            cluster::say("skipped: an expired token; KAKEHI_TEST_TOKEN_KEY names no key to make one with");
+            return None;
+        };
+        let good = self.token(account).await;
+        let gate = Gate::reviews(Reviews::new(self.place.client.clone()), vec![AUDIENCE.to_owned()]);
+        // The same token signed anew is good: so it is not the signature that a later one is refused for.
+        let headers =
+            |token: &str| [(AUTHORIZATION, format!("Bearer {token}").parse().unwrap())].into_iter().collect();
+        gate.admit(&headers(&signed(&good, &key, 0))).await.unwrap();
+        let token = signed(&good, &key, -3600);
+        assert!(matches!(gate.admit(&headers(&token)).await, Err(kakehi::auth::Error::Unauthenticated)));
+        Some(token)
+    }
+}
+
+/// That token with its times moved by seconds, signed with that key (RFC 7515 §3.1, RFC 7518 §3.4).
+fn signed(token: &str, key: &OsStr, seconds: i64) -> String {
+    let mut parts = token.split('.');
+    let (head, claims) =
+        (parts.next().unwrap(), BASE64_URL_SAFE_NO_PAD.decode(parts.next().unwrap()).unwrap());
+    let mut claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    for name in ["iat", "nbf", "exp"] {
+        claims[name] = json!(claims[name].as_i64().unwrap() + seconds);
+    }
+    let body = format!("{head}.{}", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let (key, random) = (std::fs::read(key).unwrap(), SystemRandom::new());
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key, &random).unwrap();
+    let signature = key.sign(&random, body.as_bytes()).unwrap();
+    format!("{body}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref()))
 }
 
 async fn token(
@@ -426,6 +465,7 @@ fn routes() -> Vec<Row> {
         v1(Method::GET, "tasks/{execution}-task0", Reading, ""),
         rest(Method::POST, "/v2/entries:list", Reading, LOGS),
         rest(Method::GET, "/v1/projects/{*path}", Token, ""),
+        rest(Method::GET, "/console/namespaces/{namespace}/executions/{execution}", Reading, ""),
         // Where there is nothing.
         rest(Method::GET, "/v1/{*path}", Token, ""),
         rest(Method::GET, "/apis/{*path}", Token, ""),
@@ -605,6 +645,7 @@ async fn nobody_does_what_kubernetes_does_not_let_him() {
         ("no token", None),
         ("garbage", Some("garbage".to_owned())),
         ("revoked", Some(world.revoked("full").await)),
+        ("expired", world.expired("full").await),
         ("other audience", Some(world.token_for("full", "https://other.example", None).await)),
         ("no rights", Some(world.token("nobody").await)),
         ("read-only", Some(world.token("reader").await)),
@@ -613,7 +654,8 @@ async fn nobody_does_what_kubernetes_does_not_let_him() {
     // RBAC is followed by the API server, too.
     eventually("the roles have come", async || {
         let gate = Gate::reviews(Reviews::new(world.place.client.clone()), vec![AUDIENCE.to_owned()]);
-        let token = callers[6].1.as_deref().unwrap();
+        let (_, token) = callers.last().unwrap();
+        let token = token.as_deref().unwrap();
         let headers = [(AUTHORIZATION, format!("Bearer {token}").parse().unwrap())].into_iter().collect();
         let caller = gate.admit(&headers).await.map_err(|error| error.to_string())?;
         let right = kakehi::auth::Right::to(kakehi::auth::Verb::Create, "jobs", &world.place.namespace);
@@ -627,7 +669,7 @@ async fn nobody_does_what_kubernetes_does_not_let_him() {
         for (caller, token) in &callers {
             let came = (row.call)(&world, token.clone()).await;
             let expected = match (*caller, row.takes) {
-                ("no token" | "garbage" | "revoked" | "other audience", _) => "unknown",
+                ("no token" | "garbage" | "revoked" | "expired" | "other audience", _) => "unknown",
                 ("full", _) | (_, Takes::Token) | ("read-only", Takes::Reading) => "passed",
                 _ => "forbidden",
             };

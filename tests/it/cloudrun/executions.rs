@@ -5,7 +5,7 @@ use googleapis_tonic_google_cloud_run_v2::google::rpc;
 use tonic::Code;
 use v2::condition::{CommonReason, ExecutionReason, Reasons, State};
 
-use super::{Api, decode, error, job, response};
+use super::{Api, decode, error, fields, job, response};
 
 /// The condition of that type: its state and its reason.
 fn said(execution: &v2::Execution, kind: &str) -> (State, Option<Reasons>) {
@@ -138,4 +138,34 @@ async fn a_run_that_cannot_start_says_so_in_cloud_runs_words() {
         (said(&ended, "Started").0, said(&ended, "ResourcesAvailable").0),
         (State::ConditionFailed, State::ConditionFailed)
     );
+}
+
+#[tokio::test]
+async fn a_run_that_is_asked_for_again_with_its_id_is_one_run() {
+    let mut api = Api::without_controllers().await;
+    api.jobs
+        .create_job(v2::CreateJobRequest {
+            parent: api.parent(),
+            job: Some(job("true")),
+            job_id: "again".to_owned(),
+            validate_only: false,
+        })
+        .await
+        .unwrap();
+    let mut run = async |id: Option<&str>| {
+        let message = v2::RunJobRequest { name: api.name("again"), ..v2::RunJobRequest::default() };
+        let mut request = tonic::Request::new(message);
+        if let Some(id) = id {
+            request.metadata_mut().insert("x-goog-request-id", id.parse().unwrap());
+        }
+        let operation = api.jobs.run_job(request).await?.into_inner();
+        Ok::<_, tonic::Status>(decode::<v2::Execution>(operation.metadata.as_ref().unwrap()).name)
+    };
+    let ids = ["0d3f9c1e-5f2a-4d7e-9a55-7a8f0f6f5b11", "0d3f9c1e-5f2a-4d7e-9a55-7a8f0f6f5b12"];
+    let first = run(Some(ids[0])).await.unwrap();
+    assert_eq!(run(Some(ids[0])).await.unwrap(), first);
+    let others =
+        [run(Some(ids[1])).await.unwrap(), run(None).await.unwrap(), run(None).await.unwrap(), first];
+    assert_eq!(others.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{others:?}");
+    assert_eq!(fields(&run(Some("1")).await.unwrap_err()), ["x-goog-request-id"]);
 }

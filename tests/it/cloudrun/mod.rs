@@ -1,6 +1,7 @@
 //! The API of Cloud Run, driven by the clients of Google's own message crate over a real connection.
 
 mod access;
+mod console;
 mod executions;
 mod jobs;
 mod life;

@@ -104,3 +104,28 @@ async fn a_run_that_does_not_exist_cannot_be_cancelled() {
     let error = ops::cancel(&house.client, &house.namespace, "nobody").await.unwrap_err();
     assert_eq!(error.to_string(), "execution nobody not found");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_a_run_that_is_about_to_end_leaves_right_counts() {
+    let house = House::start().await;
+    let job = house.job("close", "exit 0", "{taskCount: 2}").await;
+    for n in 0..6 {
+        let run = house.send(&job, &n.to_string()).await.execution;
+        let begun = async || {
+            let status = house.execution(&run).await.status.unwrap_or_default();
+            // Each time a little later.
+            if n == 0 || status.conditions.len() == 3 && status.succeeded_count >= n / 3 {
+                Ok(())
+            } else {
+                Err(status)
+            }
+        };
+        eventually("it is under way", begun).await;
+        ops::cancel(&house.client, &house.namespace, &run).await.unwrap();
+        let ended = house.ended(&run).await;
+        let [succeeded, failed, cancelled, _] = counts(&ended);
+        assert_eq!((succeeded + cancelled, failed), (2, 0), "{ended:?}");
+        let wanted = if cancelled == 0 { "Succeeded" } else { "Cancelled" };
+        assert_eq!(completed(&ended).1, wanted);
+    }
+}

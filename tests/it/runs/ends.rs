@@ -170,3 +170,22 @@ async fn what_is_known_of_a_run_is_gathered() {
     assert_eq!(indexes, [Some(0), Some(1)]);
     assert_eq!(kakehi::plan::phase(&description.execution), Phase::Succeeded);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_of_the_author_are_on_the_tasks_and_their_pods() {
+    let house = House::start().await;
+    house.job("labelled", "exit 0", "{}").await;
+    let labels = serde_json::json!({"team": "red", "run.kakehi.dev/job": "forged"});
+    house
+        .patch_job("labelled", serde_json::json!({"spec": {"template": {"metadata": {"labels": labels}}}}))
+        .await;
+    let job: Job = house.api().get("labelled").await.unwrap();
+    let run = house.run(&job).await.metadata.name.unwrap();
+    let description = ops::describe(&house.client, &house.namespace, &run).await.unwrap();
+    let task_set = description.task_set.unwrap().metadata.labels.unwrap();
+    let pod = description.pods[0].metadata.labels.clone().unwrap();
+    for labels in [task_set, pod] {
+        assert_eq!((labels["team"].as_str(), labels["run.kakehi.dev/job"].as_str()), ("red", "labelled"));
+        assert_eq!(labels["run.kakehi.dev/execution"], run);
+    }
+}

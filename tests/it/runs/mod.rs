@@ -1,5 +1,6 @@
 //! Runs from the event to the recorded end: our controllers over a Kubernetes, small or real, with real processes.
 
+mod accounts;
 mod backlog;
 mod cancel;
 mod ends;
@@ -7,7 +8,9 @@ mod faults;
 mod history;
 mod limits;
 mod lost;
+mod parallel;
 mod parameters;
+mod shown;
 mod starts;
 
 use std::collections::BTreeMap;
@@ -60,6 +63,8 @@ pub(crate) struct House {
     pub(crate) manners: Manners,
     /// How many runs may be under way.
     pub(crate) guards: plan::Guards,
+    /// Whether somebody must have allowed runs to use an account.
+    pub(crate) require_account_grant: bool,
     controllers: Option<(CancellationToken, JoinHandle<()>)>,
     _running: DropGuard,
     _directory: tempfile::TempDir,
@@ -105,6 +110,7 @@ impl House {
             wire: Wire::default(),
             manners: MANNERS,
             guards: plan::Guards::default(),
+            require_account_grant: false,
             controllers: None,
             _running: shutdown.drop_guard(),
             _directory: directory,
@@ -134,6 +140,7 @@ impl House {
             wire: Wire::default(),
             manners: MANNERS,
             guards: plan::Guards::default(),
+            require_account_grant: false,
             controllers: None,
             _running: shutdown.drop_guard(),
             _directory: directory,
@@ -153,6 +160,7 @@ impl House {
             namespace: cluster::is_real().then(|| self.namespace.clone()),
             manners: self.manners,
             guards: self.guards,
+            require_account_grant: self.require_account_grant,
             ..Default::default()
         };
         let client = self.wire.over(&self.client);

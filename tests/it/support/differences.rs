@@ -29,6 +29,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "it takes back what was reported, as if the report had been lost; a real API server lets no container's state go back",
     ),
     (
+        "runs::accounts::nothing_starts_while_nobody_can_say",
+        "a real API server that does not say who may do what answers nothing else either",
+    ),
+    (
         "workload::garbage::what_lost_its_owner_while_nobody_watched_is_collected_at_the_start",
         "the collector is stopped and started again, which a scenario cannot do to a cluster",
     ),

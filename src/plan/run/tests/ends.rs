@@ -181,6 +181,27 @@ fn past_the_start_deadline_the_run_ends_with_the_pods_reason() {
 }
 
 #[test]
+fn past_the_start_deadline_a_run_without_pods_says_why_there_are_none() {
+    let quota = "pods \\\"r-1-0-x\\\" is forbidden: exceeded quota: small";
+    for (complaint, reason, words) in [
+        (
+            format!("complaint: \"{quota}\","),
+            "Refused",
+            format!("no Pod can be made: {}", quota.replace('\\', "")),
+        ),
+        (String::new(), "StartDeadlineExceeded", "no Pod was made".to_owned()),
+    ] {
+        let world = format!(
+            "{{{complaint} spec: {{template: {{spec: {{startDeadlineSeconds: 600}}}}}}, status: {}, taskSet: {{}}}}",
+            status("Starting")
+        );
+        let found = told(&World::of(&world).step());
+        assert_eq!(found["completed"], format!("False {reason}"));
+        assert_eq!(found["message"], format!("no task started within 600 s: {words}"));
+    }
+}
+
+#[test]
 fn a_crash_after_the_stop_keeps_its_reason() {
     check(
         &format!(
