@@ -51,7 +51,7 @@ impl<'a> Cursor<'a> {
             }
             let day = i64::from(self.local.day()) - 1;
             let next = self.local.date().first_of_month().checked_add(1.month()).ok()?;
-            self.show(next.checked_add(day.days()).ok()?.to_datetime(self.local.time()))?;
+            self.show_next(next.checked_add(day.days()).ok()?.to_datetime(self.local.time()))?;
             if self.local.month() == 1 {
                 return Some(false);
             }
@@ -65,7 +65,7 @@ impl<'a> Cursor<'a> {
             if self.is_first_move() {
                 self.show(self.local.date().at(0, 0, 0, 0))?;
             }
-            self.show(self.local.checked_add(1.day()).ok()?)?;
+            self.show_next(self.local.checked_add(1.day()).ok()?)?;
             // A midnight that the clock skips: an hour too late or too early, as the zone has it.
             match i64::from(self.local.hour()) {
                 0 => {}
@@ -127,6 +127,14 @@ impl<'a> Cursor<'a> {
         self.at = self.at.checked_add(seconds)?;
         self.local = self.zone.to_datetime(self.timestamp()?);
         Some(())
+    }
+
+    /// To where the clock shows that, which is to lie ahead. A zone that moved over the date line left out a whole day, and
+    /// Go finds the one before instead: robfig goes round there for ever, and we go on to the day after.
+    fn show_next(&mut self, next: DateTime) -> Option<()> {
+        let before = self.at;
+        self.show(next)?;
+        if self.at > before { Some(()) } else { self.show(next.checked_add(1.day()).ok()?) }
     }
 
     /// To where the clock shows that. Of a time that it shows twice or never this is what Go's `time.Date` finds: by

@@ -4,6 +4,7 @@
 //! and its kin; `CRON_TZ=` or `TZ=` in front. What is written is read by [`fields`], and [`cursor`] walks the calendar
 //! as robfig does, including what it does where a clock is put forward or back: a time that a clock skips does not
 //! come, one that it shows twice comes twice, and at a midnight that does not exist robfig's answers are odd and so are ours.
+//! Only a whole day that does not exist is passed over here, where robfig hangs.
 //! A schedule is tried on a laptop to see what a cluster will do, so to differ would be the mistake.
 //! `tests/schedule` compares both over random schedules, zones and instants.
 //!

@@ -218,6 +218,23 @@ fn a_midnight_that_does_not_exist_is_robfigs() {
 }
 
 #[test]
+fn a_day_that_a_zone_left_out_is_passed_over() {
+    // Samoa had no 30th of December 2011; robfig never comes back from here.
+    assert_eq!(
+        times("0 0 1 1 *", "Pacific/Apia", "2011-12-28T12:00:00Z", 2),
+        ["2012-01-01 00:00:00 +14:00", "2013-01-01 00:00:00 +14:00"]
+    );
+    assert_eq!(
+        times("0 6 30 * *", "Pacific/Apia", "2011-12-01T12:00:00Z", 1),
+        ["2012-01-30 06:00:00 +14:00"]
+    );
+    assert_eq!(
+        times("0 0 1 * *", "Pacific/Kwajalein", "1993-08-19T12:00:00Z", 1),
+        ["1993-09-01 00:00:00 +12:00"]
+    );
+}
+
+#[test]
 fn what_never_comes_ends() {
     for schedule in ["0 0 30 2 *", "0 0 31 4,6,9,11 *", ", * * * *", "0 0 0 * * , "] {
         let parsed = parse(schedule).unwrap();

@@ -119,6 +119,18 @@ fn schedule(random: &mut Random) -> String {
     words.join(if random.one_in(20) { "  " } else { " " })
 }
 
+/// Whether a zone moved over the date line and left out a day: there robfig hangs.
+fn leaves_out_a_day(name: &str) -> bool {
+    let zone = TimeZone::get(name).unwrap();
+    let mut before = zone.to_offset(Timestamp::UNIX_EPOCH).seconds();
+    let changes = zone.following(Timestamp::UNIX_EPOCH).take(300);
+    let mut jumps = changes.map(|change| {
+        let now = change.offset().seconds();
+        now - std::mem::replace(&mut before, now)
+    });
+    jumps.any(|jump| jump > 20 * 3600)
+}
+
 fn cases(names: &[String], count: usize) -> Vec<Case> {
     let mut random = Random(20_261_128);
     let last = Timestamp::from_second(4_102_444_800).unwrap();
@@ -220,6 +232,7 @@ fn robfigs_schedules_and_ours_are_due_at_the_same_times() {
         .available()
         .map(|name| name.as_str().to_owned())
         .filter(|name| Path::new(ZONES).join(name).exists() && !name.starts_with("right/"))
+        .filter(|name| !leaves_out_a_day(name))
         .collect();
     assert!(names.len() > 300, "only {} time zones", names.len());
     let count = std::env::var(NUMBER).map_or(CASES, |number| number.parse().unwrap());
