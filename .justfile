@@ -7,7 +7,7 @@ fmt:
     cargo fmt --all --check
 
 clippy:
-    cargo clippy --all-targets --locked -- -D warnings
+    cargo clippy --workspace --all-targets --locked -- -D warnings
 
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
@@ -29,3 +29,7 @@ generate:
 
 bench:
     cargo bench --locked
+
+# looks for inputs that break a property, so many seconds for each target (or for those that are named)
+fuzz seconds="60" *targets:
+    tests/fuzz/run {{seconds}} {{targets}}

@@ -80,12 +80,22 @@ pub enum Problem {
     /// The budget is used up.
     #[error("takes more than {} steps", super::MAX_STEPS)]
     Spent,
+    /// What all expressions may cost that are asked together about an event is used up, by this one and others.
+    #[error("takes more steps than are left to all expressions together")]
+    Exhausted,
     /// An expression that iterates, and data that is too large for that.
     #[error(
         "is more than {} bytes, which is too large for an expression that iterates",
         super::MAX_DATA_TO_ITERATE
     )]
     TooLarge,
+}
+
+impl Problem {
+    /// Whether no other operand can make up for it.
+    pub(super) fn ends_it(self) -> bool {
+        matches!(self, Problem::Spent | Problem::Exhausted)
+    }
 }
 
 /// A problem and the part of the source it is about. Filters fail often, so nothing is allocated yet.

@@ -19,6 +19,8 @@ pub(super) struct Evaluation<'a, 'e> {
     input: &'a Input<'e>,
     iterates: bool,
     steps: u32,
+    /// Most steps: those of any evaluation, or the fewer that are left for this event.
+    limit: u32,
     /// The element of the comprehension that is under way.
     variable: Option<Value<'a>>,
 }
@@ -27,12 +29,23 @@ pub(super) type Outcome<'a> = Result<Value<'a>, Failure>;
 
 impl<'a, 'e: 'a> Evaluation<'a, 'e> {
     pub(super) fn new(input: &'a Input<'e>, iterates: bool) -> Self {
-        Self { input, iterates, steps: 0, variable: None }
+        Self { input, iterates, steps: 0, limit: MAX_STEPS.min(input.allowed()), variable: None }
+    }
+
+    /// The value of the whole expression; what it took is taken from what is left for the event.
+    pub(super) fn run(mut self, root: &'a Node) -> Outcome<'a> {
+        let outcome = self.value(root);
+        self.input.spend(self.steps.min(MAX_STEPS));
+        outcome
     }
 
     pub(super) fn spend(&mut self, steps: usize) -> Result<(), Problem> {
         self.steps = self.steps.saturating_add(u32::try_from(steps).unwrap_or(u32::MAX));
-        if self.steps > MAX_STEPS { Err(Problem::Spent) } else { Ok(()) }
+        match self.steps > self.limit {
+            false => Ok(()),
+            true if self.limit == MAX_STEPS => Err(Problem::Spent),
+            true => Err(Problem::Exhausted),
+        }
     }
 
     /// Value of a part of the expression.
@@ -191,9 +204,7 @@ impl<'a, 'e: 'a> Evaluation<'a, 'e> {
             match self.boolean(term) {
                 Ok(value) if value == decisive => return Ok(Value::Boolean(decisive)),
                 Ok(_) => {}
-                Err(Failure { problem: Problem::Spent, span }) => {
-                    return Err(Failure { problem: Problem::Spent, span });
-                }
+                Err(found) if found.problem.ends_it() => return Err(found),
                 Err(found) => failure = failure.or(Some(found)),
             }
         }
@@ -343,7 +354,7 @@ impl<'a, 'e: 'a> Evaluation<'a, 'e> {
                 Some(predicate) => self.boolean(predicate),
             };
             match (fold, holds) {
-                (_, Err(found)) if matches!(found.problem, Problem::Spent) => return Err(found),
+                (_, Err(found)) if found.problem.ends_it() => return Err(found),
                 (Fold::All, Ok(false)) => return Ok(Value::Boolean(false)),
                 (Fold::Exists, Ok(true)) => return Ok(Value::Boolean(true)),
                 (Fold::All | Fold::Exists, Err(found)) => failure = failure.or(Some(found)),

@@ -7,7 +7,8 @@
 //!
 //! **Whoever may write a Trigger must not be able to stop the sink, and neither must whoever sends an event.** So an
 //! expression is short ([`MAX_SOURCE`]), shallow, and iterates in one level; every step of an evaluation is counted and
-//! paid for ([`MAX_STEPS`]), a step more is an error, and what is copied is paid for by its length. This is why the
+//! paid for ([`MAX_STEPS`]), a step more is an error, and what is copied is paid for by its length. All that are asked about
+//! one event share another budget ([`MAX_EVENT_STEPS`]), so that many of them are no way around the first. This is why the
 //! language is read and evaluated here, and not by the interpreter that comes with our Kubernetes client for the rules of
 //! definitions: that one has no budget, copies a variable with everything in it whenever it is mentioned, and its parser
 //! reads what stands behind `!!` twice, so that each `!!(` doubles its time, and overflowed the stack of a thread with
@@ -40,6 +41,6 @@ mod value;
 mod tests;
 
 pub use error::{CompileError, Error, Problem};
-pub use input::Input;
+pub use input::{Input, MAX_EVENT_STEPS};
 pub use program::{MAX_DATA_TO_ITERATE, MAX_SOURCE, MAX_STEPS, Program};
 pub use value::{Text, Value};

@@ -96,7 +96,7 @@ impl Program {
     }
 
     fn run<'a>(&'a self, input: &'a Input<'_>) -> Result<Value<'a>, Failure> {
-        Evaluation::new(input, self.iterates).value(&self.root)
+        Evaluation::new(input, self.iterates).run(&self.root)
     }
 }
 

@@ -58,11 +58,6 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value of an attribute as text.
-    pub(super) fn text(value: ValueRef<'a>) -> Self {
-        Value::String(value.text())
-    }
-
     /// Its type.
     pub fn kind(&self) -> Type {
         match self {

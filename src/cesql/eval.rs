@@ -21,6 +21,9 @@ use crate::event::Event;
 /// nothing but `CONCAT(x, x, …)` would make a hundred megabytes of a large attribute.
 const MAX_TEXT: usize = 128 * 1024;
 
+/// Bytes of text that are read for one step.
+const STEP_READ: usize = 64;
+
 /// What stands before an operator, and where; none if it failed.
 type Left<'a> = (Option<Value<'a>>, Span);
 
@@ -34,12 +37,16 @@ pub(super) struct Evaluator<'a> {
     /// Collected errors; none if nobody will read them, and then the first one ends the evaluation.
     errors: Option<Vec<Error>>,
     failures: usize,
+    /// What it has cost: a step for each part of the expression, and one for so many bytes of a text.
+    steps: u32,
+    /// Most that it may cost.
+    limit: u32,
 }
 
 impl<'a> Evaluator<'a> {
     /// Evaluates everything and tells every error.
     pub(super) fn complete(event: &'a Event, text: &'a str) -> Self {
-        Self { event, text, typed: true, errors: Some(Vec::new()), failures: 0 }
+        Self { event, text, typed: true, errors: Some(Vec::new()), failures: 0, steps: 0, limit: u32::MAX }
     }
 
     /// Evaluates everything and tells every error, and takes every attribute for text.
@@ -47,9 +54,9 @@ impl<'a> Evaluator<'a> {
         Self { typed: false, ..Self::complete(event, text) }
     }
 
-    /// Ends at the first error, and takes every attribute for text.
-    pub(super) fn fail_fast(event: &'a Event, text: &'a str) -> Self {
-        Self { event, text, typed: false, errors: None, failures: 0 }
+    /// Ends at the first error, or after so many steps, and takes every attribute for text.
+    pub(super) fn fail_fast(event: &'a Event, text: &'a str, limit: u32) -> Self {
+        Self { event, text, typed: false, errors: None, failures: 0, steps: 0, limit }
     }
 
     pub(super) fn run(mut self, root: &'a Node) -> (Value<'a>, Vec<Error>) {
@@ -57,9 +64,20 @@ impl<'a> Evaluator<'a> {
         (value, self.errors.unwrap_or_default())
     }
 
-    pub(super) fn passes(mut self, root: &'a Node) -> bool {
+    /// Whether the event passes, unless that takes too many steps; and how many it took.
+    pub(super) fn passes(mut self, root: &'a Node) -> (Option<bool>, u32) {
         let value = self.evaluate(root);
-        self.failures == 0 && value == Value::Boolean(true)
+        let passes = self.failures == 0 && value == Value::Boolean(true);
+        ((self.steps <= self.limit).then_some(passes), self.steps)
+    }
+
+    /// Takes steps for a text of that length, which whoever gets it reads once. Too many are an error like any other.
+    fn spend(&mut self, length: usize) {
+        let steps = u32::try_from(1 + length / STEP_READ).unwrap_or(u32::MAX);
+        self.steps = self.steps.saturating_add(steps);
+        if self.steps > self.limit {
+            self.failures += 1;
+        }
     }
 
     fn fail(&mut self, kind: ErrorKind, span: Span, message: impl FnOnce() -> String) {
@@ -70,7 +88,11 @@ impl<'a> Evaluator<'a> {
     }
 
     fn attribute(&self, attribute: &Attribute) -> Option<Value<'a>> {
-        self.event.get(attribute).map(if self.typed { Value::typed } else { Value::text })
+        if self.typed {
+            self.event.get(attribute).map(Value::typed)
+        } else {
+            self.event.text(attribute).map(|text| Value::String(Cow::Borrowed(text)))
+        }
     }
 
     /// The value of an operand; none if it failed, which is then told.
@@ -85,6 +107,12 @@ impl<'a> Evaluator<'a> {
     }
 
     fn evaluate(&mut self, node: &'a Node) -> Value<'a> {
+        let value = self.value(node);
+        self.spend(if let Value::String(text) = &value { text.len() } else { 0 });
+        value
+    }
+
+    fn value(&mut self, node: &'a Node) -> Value<'a> {
         match &node.kind {
             Kind::Text(text) => Value::String(Cow::Borrowed(text)),
             Kind::Boolean(value) => Value::Boolean(*value),

@@ -96,7 +96,13 @@ impl Expression {
     /// Here every attribute is text, whatever type it was sent with. Binary mode has no types, and a filter that passes
     /// in one mode and fails in the other would be of no use.
     pub fn matches(&self, event: &Event) -> bool {
-        Evaluator::fail_fast(event, &self.text).passes(&self.root)
+        self.ask(event, u32::MAX).0 == Some(true)
+    }
+
+    /// The same within so many steps: whether the event passes, if they suffice to tell, and how many it took. One is a part
+    /// of the expression, or a few dozen bytes of text.
+    pub fn ask(&self, event: &Event, limit: u32) -> (Option<bool>, u32) {
+        Evaluator::fail_fast(event, &self.text, limit).passes(&self.root)
     }
 
     /// The values of which an event must have one for that attribute, if it is to pass; none if it may pass without. Not

@@ -102,6 +102,8 @@ impl Builder {
             size: _,
             mistake: _,
         } = self;
+        let integers = extensions.iter().filter(|(_, value)| matches!(value, Value::Integer(_)));
+        let digits = integers.map(|(name, value)| (name.clone(), value.as_ref().text().into())).collect();
         Ok(Event {
             id: id.ok_or(Error::Missing("id"))?,
             source: source.ok_or(Error::Missing("source"))?,
@@ -111,6 +113,7 @@ impl Builder {
             dataschema,
             datacontenttype,
             extensions,
+            digits,
             data,
         })
     }
@@ -163,7 +166,7 @@ impl Builder {
     /// Sets an attribute, or says at once why not.
     pub(super) fn put(&mut self, name: &str, value: Value) -> Result<(), Error> {
         let attribute = Attribute::parse(name)?;
-        self.size += name.len() + if let Value::String(text) = &value { text.len() } else { 0 };
+        self.size += name.len() + value.as_ref().text().len();
         if self.size > MAX_ATTRIBUTE_BYTES {
             return Err(Error::TooLarge("64 KiB of names and values"));
         }
@@ -186,6 +189,11 @@ impl Builder {
             };
             return Ok(());
         }
+        // White space around a media type is no part of it, and no header could carry it.
+        let text = match attribute {
+            Attribute::DataContentType => text.trim().to_owned(),
+            _ => text,
+        };
         check(&attribute, &text)?;
         let slot = match attribute {
             Attribute::Id => &mut self.id,

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::attribute::Attribute;
+
 /// Longest part of somebody's input that a reason repeats, in characters.
 const EXCERPT: usize = 80;
 
@@ -72,6 +74,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error for a value that nothing can be made of, whatever its attribute takes. Names can be anything yet, of any
+    /// length: one that no attribute can have is what is told.
+    pub(super) fn of_value(name: &str, expected: &'static str, found: &str) -> Self {
+        match Attribute::parse(name) {
+            Ok(attribute) => Self::attribute(attribute.as_str(), expected, found),
+            Err(error) => error,
+        }
+    }
+
     /// The error for a value that its attribute does not take; `found` is what was sent.
     pub(crate) fn attribute(name: &str, expected: &'static str, found: &str) -> Self {
         Error::Attribute { name: name.to_owned(), expected, found: excerpt(found) }

@@ -87,10 +87,9 @@ fn decode_binary(headers: &HeaderMap, body: &Bytes) -> Result<Event, Error> {
         if name == "datacontenttype" {
             return Err(Error::ContentTypeHeader);
         }
-        let value = header::decode(raw.as_bytes()).ok_or_else(|| Error::Attribute {
-            name: name.to_owned(),
-            expected: "UTF-8, percent-encoded or as it is",
-            found: excerpt(&String::from_utf8_lossy(raw.as_bytes())),
+        let value = header::decode(raw.as_bytes()).ok_or_else(|| {
+            let found = String::from_utf8_lossy(raw.as_bytes());
+            Error::of_value(name, "UTF-8, percent-encoded or as it is", &found)
         })?;
         event.put(name, Value::String(value))?;
     }

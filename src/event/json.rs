@@ -12,8 +12,9 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::attribute::Attribute;
 use super::builder::{Builder, MAX_EXTENSIONS};
-use super::error::{Error, excerpt};
+use super::error::Error;
 use super::media_type::is_json;
 use super::model::Event;
 use super::value::{Value, ValueRef};
@@ -47,7 +48,9 @@ pub fn decode(body: &Bytes) -> Result<Event, Error> {
             name => {
                 match attribute(name, raw.get())? {
                     Some(value) => event.put(name, value)?,
-                    None if absent.contains(&name) => return Err(Error::Repeated(name.to_owned())),
+                    None if absent.contains(&name) => {
+                        return Err(Error::Repeated(Attribute::parse(name)?.to_string()));
+                    }
                     None => absent.push(name),
                 }
                 continue;
@@ -162,18 +165,14 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Value of an attribute; `null` is the same as leaving it out.
 fn attribute(name: &str, raw: &str) -> Result<Option<Value>, Error> {
-    let wrong = || Error::Attribute {
-        name: name.to_owned(),
-        expected: "a string, a boolean or a 32-bit integer",
-        found: excerpt(raw),
-    };
+    let wrong = || Error::of_value(name, "a string, a boolean or a 32-bit integer", raw);
     Ok(match raw {
         "null" => None,
         "true" => Some(Value::Boolean(true)),
         "false" => Some(Value::Boolean(false)),
-        string if string.starts_with('"') => Some(Value::String(string_value(string).map_err(|_| {
-            Error::Attribute { name: name.to_owned(), expected: "text in Unicode", found: excerpt(raw) }
-        })?)),
+        string if string.starts_with('"') => Some(Value::String(
+            string_value(string).map_err(|_| Error::of_value(name, "text in Unicode", raw))?,
+        )),
         number => Some(Value::Integer(number.parse().map_err(|_| wrong())?)),
     })
 }
@@ -422,6 +421,8 @@ mod tests {
             (r#""subject":"a\u0000b""#, "`subject` must be text without control characters"),
             (r#""ext":"\ud800""#, "`ext` must be text in Unicode"),
             (r#""Ext":"x""#, "no attribute `Ext`"),
+            (r#""\u0000":"\ud800""#, r"no attribute `\u{0}`"),
+            (r#""\n":null,"\n":null"#, r"no attribute `\n`"),
             (r#""":"x""#, "no attribute ``"),
             (r#""datacontenttype":"text/plain","data":"\ud800""#, "not text in Unicode"),
             (deep.as_str(), "128 levels"),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::SPECVERSION;
 use super::attribute::Attribute;
 use super::builder::Builder;
-use super::value::{Value, ValueRef};
+use super::value::{Value, ValueRef, boolean};
 
 /// A valid event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Event {
     pub(super) dataschema: Option<String>,
     pub(super) datacontenttype: Option<String>,
     pub(super) extensions: BTreeMap<Box<str>, Value>,
+    /// The extensions that are integers, as text: filters compare them so, and many may ask.
+    pub(super) digits: BTreeMap<Box<str>, Box<str>>,
     pub(super) data: Option<Bytes>,
 }
 
@@ -98,6 +100,16 @@ impl Event {
         text.map(ValueRef::String)
     }
 
+    /// The canonical string of an attribute. Allocates nothing.
+    pub fn text(&self, attribute: &Attribute) -> Option<&str> {
+        match (self.get(attribute)?, attribute) {
+            (ValueRef::String(text), _) => Some(text),
+            (ValueRef::Boolean(value), _) => Some(boolean(value)),
+            (ValueRef::Integer(_), Attribute::Extension(name)) => self.digits.get(name).map(AsRef::as_ref),
+            (ValueRef::Integer(_), _) => None,
+        }
+    }
+
     /// Value of the attribute of that name, standard or extension.
     pub fn attribute(&self, name: &str) -> Option<ValueRef<'_>> {
         self.get(&Attribute::parse(name).ok()?)
@@ -140,6 +152,11 @@ mod tests {
         assert_eq!(text("num").as_deref(), Some("5"));
         assert_eq!(text("flag").as_deref(), Some("true"));
         assert_eq!(text("empty").as_deref(), Some(""));
+        for (name, value) in event.attributes() {
+            let attribute = Attribute::parse(name).unwrap();
+            assert_eq!(event.text(&attribute), Some(&*value.text()));
+        }
+        assert_eq!(event.text(&Attribute::Subject), None);
         for missing in ["subject", "time", "dataschema", "datacontenttype", "other", "data", "No"] {
             assert_eq!(text(missing), None, "{missing}");
         }

@@ -97,7 +97,7 @@ impl fmt::Display for ValueRef<'_> {
     }
 }
 
-fn boolean(value: bool) -> &'static str {
+pub(super) fn boolean(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }
 

@@ -45,7 +45,7 @@ impl Expression {
 
     /// Whether it holds; none if nobody can tell, which is neither yes nor no: what must not hold is not let pass for it.
     /// Recursion is as deep as the filter, which admission and the compiler bound.
-    fn verdict(&self, input: &Input<'_>) -> Option<bool> {
+    pub(super) fn verdict(&self, input: &Input<'_>) -> Option<bool> {
         match self {
             Expression::All(inner) => decided(inner.iter().map(|term| term.verdict(input)), false),
             Expression::Any(inner) => decided(inner.iter().map(|term| term.verdict(input)), true),
@@ -54,7 +54,11 @@ impl Expression {
                 let value = input.event().get(attribute);
                 Some(value.is_some_and(|value| value.is(|text| test.holds(text))))
             }
-            Expression::Cesql(condition) => Some(condition.matches(input.event())),
+            Expression::Cesql(condition) => {
+                let (passes, steps) = condition.ask(input.event(), input.allowed());
+                input.spend(steps);
+                passes
+            }
             Expression::Cel(program) => program.holds(input),
         }
     }

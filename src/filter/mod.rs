@@ -23,7 +23,7 @@ mod terms;
 mod tests;
 
 pub use error::{Error, Problem};
-pub use index::{Candidates, Index};
+pub use index::{Candidates, Index, Matches};
 
 use std::sync::Arc;
 
@@ -68,5 +68,14 @@ impl Filter {
     /// Whether the event passes, for whoever asks several filters: the event's data is parsed once for all of them.
     pub fn lets_pass(&self, input: &Input<'_>) -> bool {
         self.0.matches(input)
+    }
+
+    /// The same within so many steps of the event's budget; none if they did not suffice to tell.
+    fn lets_pass_within(&self, input: &Input<'_>, steps: u32) -> Option<bool> {
+        input.allow(steps);
+        match self.0.verdict(input) {
+            None if input.ran_out() => None,
+            verdict => Some(verdict == Some(true)),
+        }
     }
 }

@@ -84,7 +84,7 @@ impl Prepared {
         {
             return Err(Refusal::DataTooLarge { job: job(), size: data.len(), limit });
         }
-        let input = Input::new(event);
+        let input = Input::for_run(event);
         let no_key = |field| move |problem| Refusal::NoKey { job: job(), field, problem };
         let key = rules.dedup_key.as_ref().map(|program| key(program, &input, MAX_KEY)).transpose();
         let key = key.map_err(no_key(DEDUP_KEY))?;

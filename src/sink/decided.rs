@@ -22,9 +22,9 @@ pub(super) const MAX_NAMES: usize = 100;
 #[derive(Debug)]
 pub(super) struct Decided {
     /// Each Job that was to run.
-    asked: Vec<Asked>,
-    /// Why none was asked.
-    refusal: Option<Refusal>,
+    pub(super) asked: Vec<Asked>,
+    /// Why none was asked, or why others could not be.
+    pub(super) refusal: Option<Refusal>,
 }
 
 /// A Job that was to run.

@@ -16,10 +16,12 @@ use super::decided::Ran;
 use super::journal::Subject;
 use crate::api::Job;
 use crate::cel::Input;
+use crate::cel::MAX_EVENT_STEPS;
 use crate::event::Event;
 use crate::event::TraceContext;
 use crate::explain;
 use crate::explain::Trail;
+use crate::filter::Matches;
 use crate::ops;
 use crate::ops::Accepted;
 use crate::ops::Outcome;
@@ -110,12 +112,17 @@ impl Sink {
     ///
     /// Everything that can be created is, whatever becomes of the rest; then the gravest failure is the answer, so that
     /// a sender that tries again completes what is missing, and what is there is a duplicate.
+    ///
+    /// Triggers of which nobody can say in time whether they match are a failure of the event, not of the moment: a sender
+    /// that is told 4xx keeps it for people to look at, and nobody asks the same again.
     async fn ask_matching(&self, namespace: &str, delivery: &Delivery) -> Decided {
-        let matching = match self.inner.triggers.matching(namespace, &delivery.event) {
+        let Matches { passed, undecided } = match self.inner.triggers.matching(namespace, &delivery.event) {
             Ok(matching) => matching,
             Err(error) => return Decided::refused(error.into()),
         };
-        if matching.is_empty() {
+        self.inner.metrics.undecided(undecided.len());
+        let dear = too_dear(&undecided);
+        if passed.is_empty() && dear.is_none() {
             return match self.inner.triggers.has_namespace(namespace).await {
                 Ok(true) => Decided::about(Vec::new()),
                 Ok(false) => {
@@ -124,12 +131,12 @@ impl Sink {
                 Err(error) => Decided::refused(error.into()),
             };
         }
-        let asked = stream::iter(by_job(matching))
+        let asked = stream::iter(by_job(passed))
             .map(|(job, triggers)| async move { self.ask(namespace, &job, triggers, delivery).await })
             .buffered(CONCURRENT_CREATES)
             .collect()
             .await;
-        Decided::about(asked)
+        Decided { refusal: dear, ..Decided::about(asked) }
     }
 
     /// Runs a Job, which those Triggers want; none if the event was sent to the Job itself.
@@ -212,4 +219,22 @@ pub(super) fn decisive(triggers: &[Arc<LiveTrigger>]) -> Option<Matched<'_>> {
 /// There is no such Job.
 pub(super) fn no_job(name: &str, namespace: &str) -> Refusal {
     Refusal::NotFound(format!("there is no job {name} in namespace {namespace}"))
+}
+
+/// Why the event cannot be taken on behalf of Triggers that could not be asked to the end, if there are any.
+fn too_dear(undecided: &[Arc<LiveTrigger>]) -> Option<Refusal> {
+    let first = undecided.first()?;
+    let more = match undecided.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    tracing::warn!(
+        trigger = first.name,
+        undecided = undecided.len(),
+        "an event is too much for the filters of triggers"
+    );
+    Some(Refusal::Unprocessable(format!(
+        "whether trigger {}{more} matches cannot be told: all filters together may take {MAX_EVENT_STEPS} steps for an event",
+        first.name
+    )))
 }

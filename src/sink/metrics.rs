@@ -21,6 +21,7 @@ const LATENCY: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 pub(super) struct Metrics {
     events: Family<EventLabels, Counter>,
     rejected: Family<RejectedLabels, Counter>,
+    undecided: Counter,
     accepting: Histogram,
     waiting: Gauge,
     waits: Family<WaitLabels, Counter>,
@@ -135,6 +136,7 @@ impl Default for Metrics {
         let metrics = Self {
             events: Family::default(),
             rejected: Family::default(),
+            undecided: Counter::default(),
             accepting: Histogram::new(LATENCY),
             waiting: Gauge::default(),
             waits: Family::default(),
@@ -183,6 +185,11 @@ impl Metrics {
         self.rejected.get_or_create(&RejectedLabels { reason: refusal.into() }).inc();
     }
 
+    /// So many Triggers could not be asked about an event to the end.
+    pub(super) fn undecided(&self, triggers: usize) {
+        self.undecided.inc_by(u64::try_from(triggers).unwrap_or(u64::MAX));
+    }
+
     /// Adds what is counted to what is told.
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
@@ -204,6 +211,11 @@ impl Metrics {
             "kakehi_event_waits",
             "Waits of senders for the end of a run, by how they ended",
             self.waits.clone(),
+        );
+        registry.register(
+            "kakehi_triggers_undecided",
+            "Triggers whose filters took too long for an event, by which nobody knows whether they match it",
+            self.undecided.clone(),
         );
         registry.register_with_unit(
             "kakehi_event_accept_duration",

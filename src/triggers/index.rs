@@ -25,6 +25,7 @@ use crate::feed::Follower;
 use crate::feed::Health;
 use crate::filter;
 use crate::filter::Filter;
+use crate::filter::Matches;
 use crate::params::Parameters;
 use crate::plan::Prepared;
 
@@ -143,7 +144,7 @@ impl TriggerSet {
         self.health.is_current()
     }
 
-    pub(super) fn matching(&self, namespace: &str, event: &Event) -> Vec<Arc<LiveTrigger>> {
+    pub(super) fn matching(&self, namespace: &str, event: &Event) -> Matches<LiveTrigger> {
         // The lock is held for look-ups only; filters run on the snapshot.
         let candidates = self.rows.read().get(namespace).map(|rows| rows.candidates(event));
         candidates.map(|candidates| candidates.matching(event)).unwrap_or_default()
@@ -379,7 +380,7 @@ mod tests {
 
     fn names(set: &TriggerSet, namespace: &str) -> Vec<String> {
         let event = Event::builder().required("1", "/s", "t").build().unwrap();
-        set.matching(namespace, &event).iter().map(|trigger| trigger.name.clone()).collect()
+        set.matching(namespace, &event).passed.iter().map(|trigger| trigger.name.clone()).collect()
     }
 
     #[test]

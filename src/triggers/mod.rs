@@ -28,6 +28,7 @@ use crate::api::Job;
 use crate::api::Trigger;
 use crate::event::Event;
 use crate::feed;
+use crate::filter::Matches;
 use crate::plan;
 use crate::plan::Prepared;
 use index::Index;
@@ -118,11 +119,11 @@ impl Triggers {
         self.index.is_synced() && self.index.triggers.is_current()
     }
 
-    /// The Triggers of the namespace that let the event pass, by name.
+    /// The Triggers of the namespace that let the event pass, by name, and those that nobody can tell in time.
     ///
     /// # Errors
     /// If the set is not known well enough to say that there are no others.
-    pub fn matching(&self, namespace: &str, event: &Event) -> Result<Vec<Arc<LiveTrigger>>, Error> {
+    pub fn matching(&self, namespace: &str, event: &Event) -> Result<Matches<LiveTrigger>, Error> {
         self.synced()?;
         if !self.index.triggers.is_current() {
             return Err(Error::Stale);

@@ -20,6 +20,8 @@ mod knative;
 mod kubeapi;
 mod kubectl;
 mod local_server;
+mod matching;
+mod properties;
 mod runner;
 mod runs;
 mod schedule;

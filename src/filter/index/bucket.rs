@@ -50,6 +50,10 @@ impl<T> Bucket<T> {
         self.chunks.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.len()).sum()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Entry<T>>> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
     }

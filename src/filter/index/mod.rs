@@ -125,23 +125,64 @@ pub struct Candidates<T> {
 }
 
 impl<T> Candidates<T> {
-    /// What the filters stand for that let the event pass, in the order of their names.
-    pub fn matching(&self, event: &Event) -> Vec<Arc<T>> {
+    /// What the filters stand for that let the event pass, and those that cannot be told, in the order of their names.
+    ///
+    /// All of them together have the event's budget. Half of it is shared out evenly; those that want more than their share
+    /// are asked again when everybody had his turn, as long as anything is left. So a filter that takes long is nobody
+    /// else's loss.
+    pub fn matching(&self, event: &Event) -> Matches<T> {
         let input = Input::new(event);
+        let (mut passed, mut dear, mut undecided) = (Vec::new(), Vec::new(), Vec::new());
         let entries = self.buckets.iter().flat_map(Bucket::iter);
-        let mut found: Vec<&Entry<T>> =
-            entries.filter(|entry| entry.filter.lets_pass(&input)).map(AsRef::as_ref).collect();
-        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        // One that asks for a type or a source may have been found by both.
-        found.dedup_by(|a, b| a.name == b.name);
-        found.into_iter().map(|entry| entry.value.clone()).collect()
+        let share = input.share(2 * self.len());
+        for entry in entries {
+            match entry.filter.lets_pass_within(&input, share) {
+                Some(true) => passed.push(entry.as_ref()),
+                Some(false) => {}
+                None => dear.push(entry.as_ref()),
+            }
+        }
+        for entry in dear {
+            match entry.filter.lets_pass_within(&input, u32::MAX) {
+                Some(true) => passed.push(entry),
+                Some(false) => {}
+                None => undecided.push(entry),
+            }
+        }
+        Matches { passed: values(passed), undecided: values(undecided) }
+    }
+
+    /// Number of filters; one that asks for a type or a source may be counted for both.
+    fn len(&self) -> usize {
+        self.buckets.iter().map(Bucket::len).sum()
     }
 }
 
 impl<T> fmt::Debug for Candidates<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number: usize = self.buckets.iter().map(|bucket| bucket.iter().count()).sum();
-        f.debug_struct("Candidates").field("filters", &number).finish_non_exhaustive()
+        f.debug_struct("Candidates").field("filters", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// What the entries stand for, by name. One that asks for a type or a source may have been found by both.
+fn values<T>(mut entries: Vec<&Entry<T>>) -> Vec<Arc<T>> {
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    entries.dedup_by(|a, b| a.name == b.name);
+    entries.into_iter().map(|entry| entry.value.clone()).collect()
+}
+
+/// What became of the filters that one event may pass.
+#[derive(Debug)]
+pub struct Matches<T> {
+    /// Those that let it pass.
+    pub passed: Vec<Arc<T>>,
+    /// Those of which nobody can say, because all expressions together may not take longer for one event.
+    pub undecided: Vec<Arc<T>>,
+}
+
+impl<T> Default for Matches<T> {
+    fn default() -> Self {
+        Self { passed: Vec::new(), undecided: Vec::new() }
     }
 }
 

@@ -18,7 +18,9 @@ fn event(kind: &str, source: &str) -> Event {
 }
 
 fn matching(index: &Index<String>, event: &Event) -> Vec<String> {
-    index.candidates(event).matching(event).iter().map(|value| value.as_ref().clone()).collect()
+    let Matches { passed, undecided } = index.candidates(event).matching(event);
+    assert!(undecided.is_empty());
+    passed.iter().map(|value| value.as_ref().clone()).collect()
 }
 
 /// Filters over few values, so that they meet the events.
@@ -105,6 +107,83 @@ fn candidates_stay_what_they_were() {
     let event = event("t", "/s");
     let before = index.candidates(&event);
     index.remove("one");
-    assert_eq!(before.matching(&event).len(), 1);
-    assert!(index.candidates(&event).matching(&event).is_empty());
+    assert_eq!(before.matching(&event).passed.len(), 1);
+    assert!(matching(&index, &event).is_empty());
+}
+
+/// A filter that asks for data with a list of numbers, and takes some steps for each of them.
+fn dear(wanted: usize) -> Filter {
+    filter(json!([{"cel": format!("event.data.exists(n, n * n == {})", wanted * wanted)}]))
+}
+
+/// An event with that many numbers.
+fn numbers(count: usize) -> Event {
+    let data = json!((0..count).collect::<Vec<_>>()).to_string();
+    Event::builder().required("1", "/s", "t").data(data).build().unwrap()
+}
+
+/// The dear ones pass none of the numbers, and come before and after the others by name.
+fn crowd(dear_ones: usize) -> Index<String> {
+    let mut index = Index::default();
+    let mut insert = |name: String, filter| index.insert(&name.clone(), filter, name);
+    for number in 0..dear_ones {
+        insert(format!("{}{number}", if number % 2 == 0 { "a" } else { "z" }), dear(1_000_000));
+    }
+    insert("cheap".to_owned(), filter(json!([{"cel": "event.data[3] == 3"}])));
+    insert("exact".to_owned(), filter(json!([{"exact": {"type": "t"}}])));
+    insert("sql".to_owned(), filter(json!([{"cesql": "type LIKE 't%' AND source != 'x'"}])));
+    index
+}
+
+#[test]
+fn a_filter_that_takes_long_is_decided_while_there_is_time_for_it() {
+    // More than its share of a thousandth, and less than there is.
+    let mut index = crowd(0);
+    for number in 0..1000 {
+        let name = format!("b{number}");
+        index.insert(&name.clone(), filter(json!([{"cel": "event.data[0] == 1"}])), name);
+    }
+    index.insert("dear", dear(9_999), "dear".to_owned());
+    assert_eq!(matching(&index, &numbers(10_000)), ["cheap", "dear", "exact", "sql"]);
+}
+
+#[test]
+fn what_all_filters_take_for_an_event_is_bounded_and_nobody_pays_for_others() {
+    let event = numbers(10_000);
+    let (few, many) = (crowd(10), crowd(500));
+    assert_eq!(matching(&few, &event), ["cheap", "exact", "sql"]);
+    let found = many.candidates(&event).matching(&event);
+    // Those that were cut off are known, the others have run as if they were alone.
+    assert_eq!(found.passed.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["cheap", "exact", "sql"]);
+    assert!((400..500).contains(&found.undecided.len()), "{}", found.undecided.len());
+    assert!(found.undecided.is_sorted());
+}
+
+#[test]
+fn what_does_not_depend_on_the_rest_is_decided_without_it() {
+    let mut index = crowd(500);
+    for (name, filters) in [
+        ("any", json!([{"any": [{"cel": "event.data.all(n, n >= 0)"}, {"exact": {"type": "t"}}]}])),
+        ("all", json!([{"all": [{"cel": "event.data.all(n, n >= 0)"}, {"exact": {"subject": "no"}}]}])),
+        ("not", json!([{"not": {"cel": "event.data.exists(n, n < 0)"}}])),
+    ] {
+        index.insert(name, filter(filters), name.to_owned());
+    }
+    let event = numbers(10_000);
+    let Matches { passed, undecided } = index.candidates(&event).matching(&event);
+    assert!(passed.iter().any(|name| **name == "any"));
+    let told = |name: &str| passed.iter().chain(&undecided).any(|found| **found == name);
+    assert!(!told("all"));
+    assert!(undecided.iter().any(|name| **name == "not"), "neither it nor its contrary lets the event pass");
+}
+
+#[test]
+fn conditions_in_cesql_cost_what_they_read() {
+    let text = "x".repeat(60_000);
+    let event = Event::builder().required("1", "/s", "t").set("text", text.as_str()).build().unwrap();
+    let long = vec!["text LIKE '%y%'"; 200].join(" OR ");
+    let mut index = Index::default();
+    (0..100).for_each(|n| index.insert(&format!("l{n:03}"), filter(json!([{"cesql": long}])), n));
+    let Matches { passed, undecided } = index.candidates(&event).matching(&event);
+    assert!(passed.is_empty() && (1..100).contains(&undecided.len()), "{}", undecided.len());
 }

@@ -65,6 +65,9 @@ use self::refusal::Refusal;
 use self::route::Target;
 use crate::local::store::Store;
 
+#[doc(hidden)]
+pub use self::selector::Selectors;
+
 /// How the server behaves where Kubernetes leaves a choice.
 #[derive(Debug, Clone)]
 pub struct Options {

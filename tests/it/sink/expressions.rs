@@ -87,6 +87,62 @@ async fn a_trigger_filters_by_data() {
     }
 }
 
+/// An expression that takes some dozens of steps for each number of the data, and is not true of any.
+fn dear() -> String {
+    format!("event.data.exists(n, {} == -1)", ["n"; 16].join(" + "))
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_much_for_all_filters_together_is_422_and_runs_what_is_known() {
+    let world = setup().job("resize").start().await;
+    world
+        .create_trigger("m", json!({"filters": [{"cel": "event.data[2] == 2"}], "job": {"name": "resize"}}))
+        .await;
+    for number in 0..20 {
+        let name = format!("{}{number}", if number % 2 == 0 { "a" } else { "z" });
+        world.create_trigger(&name, json!({"filters": [{"cel": dear()}], "job": {"name": "none"}})).await;
+    }
+    let numbers = |count: usize| {
+        let mut request = event("/namespaces/apps", &count.to_string());
+        *request.body_mut() = Body::from(json!((0..count).collect::<Vec<_>>()).to_string());
+        request
+    };
+    crate::support::eventually("every trigger is known", async || {
+        let answer = world.send(numbers(10_000)).await;
+        if answer.code() == 422 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    let answer = world.send(numbers(10_001)).await;
+    let detail = answer.detail();
+    assert_eq!(answer.code(), 422, "{detail}");
+    assert!(
+        detail.starts_with("whether trigger ") && detail.contains(" more matches cannot be told: "),
+        "{detail}"
+    );
+    assert!(detail.ends_with("all filters together may take 5000000 steps for an event"), "{detail}");
+    // The one that asks for little has run for both; and who sends less is never told anything.
+    assert_eq!(world.executions().await.len(), 2);
+    assert_eq!(world.send(numbers(100)).await.code(), 202);
+    let mut registry = prometheus_client::registry::Registry::default();
+    world.sink.register(&mut registry);
+    let mut told = String::new();
+    prometheus_client::encoding::text::encode(&mut told, &registry).unwrap();
+    let counted =
+        told.lines().find_map(|line| line.strip_prefix("kakehi_triggers_undecided_total ")).unwrap();
+    assert!(counted.parse::<u64>().unwrap() > 2, "{counted}");
+}
+
+#[tokio::test]
+async fn parameters_share_what_a_run_may_cost() {
+    let parameters: Vec<_> = (0..20).map(|n| json!({"name": format!("P{n}"), "value": dear()})).collect();
+    let world = world_of(json!({"parameters": parameters})).await;
+    let numbers = |count: usize| json!((0..count).collect::<Vec<_>>()).to_string();
+    let answer = world.send(with_data("1", &numbers(10_000))).await;
+    assert_eq!(answer.code(), 422);
+    assert!(answer.detail().ends_with("takes more steps than are left to all expressions together"));
+    assert_eq!(world.send(with_data("1", &numbers(1000))).await.code(), 202);
+}
+
 #[tokio::test]
 async fn parameters_are_computed_recorded_and_demanded() {
     let parameters = json!([

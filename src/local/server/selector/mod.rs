@@ -4,7 +4,9 @@
 
 mod field;
 mod label;
+mod probe;
 
 pub(super) use self::field::FieldSelector;
 pub(super) use self::field::Selectable;
 pub(super) use self::label::LabelSelector;
+pub use self::probe::Selectors;
