@@ -166,7 +166,7 @@ impl Builder {
     /// Sets an attribute, or says at once why not.
     pub(super) fn put(&mut self, name: &str, value: Value) -> Result<(), Error> {
         let attribute = Attribute::parse(name)?;
-        self.size += name.len() + value.as_ref().text().len();
+        self.size += name.len() + value.as_ref().length();
         if self.size > MAX_ATTRIBUTE_BYTES {
             return Err(Error::TooLarge("64 KiB of names and values"));
         }
@@ -191,7 +191,7 @@ impl Builder {
         }
         // White space around a media type is no part of it, and no header could carry it.
         let text = match attribute {
-            Attribute::DataContentType => text.trim().to_owned(),
+            Attribute::DataContentType if text.trim().len() < text.len() => text.trim().to_owned(),
             _ => text,
         };
         check(&attribute, &text)?;
@@ -211,7 +211,7 @@ impl Builder {
 
     fn put_extension(&mut self, name: Box<str>, value: Value) -> Result<(), Error> {
         if let Value::String(text) = &value
-            && !text.chars().all(syntax::is_text)
+            && !syntax::is_all_text(text)
         {
             return Err(wrong(&name, NO_CONTROLS, text));
         }
@@ -238,7 +238,7 @@ fn check(attribute: &Attribute, text: &str) -> Result<(), Error> {
             found: "empty".to_owned(),
         });
     }
-    if !text.chars().all(syntax::is_text) {
+    if !syntax::is_all_text(text) {
         return Err(wrong(name, NO_CONTROLS, text));
     }
     let (holds, expected) = match attribute {

@@ -17,13 +17,14 @@ use super::builder::{Builder, MAX_EXTENSIONS};
 use super::error::Error;
 use super::media_type::is_json;
 use super::model::Event;
+use super::scan;
 use super::value::{Value, ValueRef};
 
 /// What data without a content type is (JSON format §3.1).
 const DEFAULT_CONTENT_TYPE: &str = "application/json";
 
-/// Most levels of JSON data: what `serde_json`, and so whoever parses the data later, is willing to follow.
-const MAX_DEPTH: usize = 128;
+/// Most levels of JSON data.
+const MAX_DEPTH: usize = scan::MAX_DEPTH as usize;
 
 /// Most members of an envelope: the attributes, `data` and `data_base64`, and some that are null.
 const MAX_MEMBERS: usize = 2 * MAX_EXTENSIONS;
@@ -37,7 +38,7 @@ pub const MAX_BATCH: usize = 1000;
 /// # Errors
 /// If the body is not a JSON object, or the event in it breaks a rule.
 pub fn decode(body: &Bytes) -> Result<Event, Error> {
-    let Envelope(members) = serde_json::from_slice(body).map_err(Error::Json)?;
+    let members = members(body)?;
     let mut event = Builder::default();
     let (mut data, mut data_base64) = (None, None);
     let mut absent: Vec<&str> = Vec::new();
@@ -46,7 +47,7 @@ pub fn decode(body: &Bytes) -> Result<Event, Error> {
             "data" => &mut data,
             "data_base64" => &mut data_base64,
             name => {
-                match attribute(name, raw.get())? {
+                match attribute(name, raw)? {
                     Some(value) => event.put(name, value)?,
                     None if absent.contains(&name) => {
                         return Err(Error::Repeated(Attribute::parse(name)?.to_string()));
@@ -67,9 +68,9 @@ pub fn decode(body: &Bytes) -> Result<Event, Error> {
         return Err(Error::Missing("specversion"));
     }
     let encoded = event.upgrade()?;
-    match (data, data_base64.filter(|raw| raw.get() != "null")) {
+    match (data, data_base64.filter(|raw| *raw != "null")) {
         // Version 0.3 put Base64 into `data`, too.
-        (Some(raw), None) if encoded && raw.get() != "null" => event.data(base64_data(raw)?).build(),
+        (Some(raw), None) if encoded && raw != "null" => event.data(base64_data(raw)?).build(),
         (Some(_), Some(_)) => Err(Error::Data("`data` and `data_base64` exclude each other")),
         (Some(raw), None) => {
             let data = plain_data(raw, event.datacontenttype(), body)?;
@@ -81,6 +82,19 @@ pub fn decode(body: &Bytes) -> Result<Event, Error> {
         (None, Some(raw)) => event.data(base64_data(raw)?).build(),
         (None, None) => event.build(),
     }
+}
+
+/// The members of the envelope, as they stand in the body.
+fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &str)>, Error> {
+    if let Some(members) = str::from_utf8(body).ok().and_then(|text| scan::members(text, MAX_MEMBERS)) {
+        return Ok(members);
+    }
+    let Envelope(members) = serde_json::from_slice(body).map_err(Error::Json)?;
+    if members.iter().any(|(name, value)| name == "data" && is_deeper_than(value.get().as_bytes(), MAX_DEPTH))
+    {
+        return Err(Error::Data("`data` nests more than 128 levels"));
+    }
+    Ok(members.into_iter().map(|(name, value)| (name, value.get())).collect())
 }
 
 /// Reads a batch (JSON format §4). It may be empty.
@@ -186,22 +200,18 @@ fn string_value(raw: &str) -> Result<String, serde_json::Error> {
 }
 
 /// `data`: the JSON text itself, unless the content type is not JSON and the value a string; then what it spells.
-fn plain_data(raw: &RawValue, content_type: Option<&str>, body: &Bytes) -> Result<Bytes, Error> {
-    let text = raw.get();
+fn plain_data(text: &str, content_type: Option<&str>, body: &Bytes) -> Result<Bytes, Error> {
     if text.starts_with('"') && !content_type.is_none_or(is_json) {
         let spelled = string_value(text).map_err(|_| Error::Data("`data` is not text in Unicode"))?;
         return Ok(spelled.into());
-    }
-    if is_deeper_than(text.as_bytes(), MAX_DEPTH) {
-        return Err(Error::Data("`data` nests more than 128 levels"));
     }
     Ok(body.slice_ref(text.as_bytes()))
 }
 
 const BASE64_EXPECTED: &str = "`data_base64` must be a string in Base64, with padding";
 
-fn base64_data(raw: &RawValue) -> Result<Bytes, Error> {
-    let text = serde_json::from_str::<Cow<'_, str>>(raw.get()).map_err(|_| Error::Data(BASE64_EXPECTED))?;
+fn base64_data(raw: &str) -> Result<Bytes, Error> {
+    let text = string_value(raw).map_err(|_| Error::Data(BASE64_EXPECTED))?;
     base64_text(text.as_bytes()).map_err(|_| Error::Data(BASE64_EXPECTED))
 }
 

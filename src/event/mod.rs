@@ -17,6 +17,7 @@ pub mod http;
 pub mod json;
 mod media_type;
 mod model;
+mod scan;
 mod syntax;
 mod trace;
 mod value;

@@ -1,7 +1,12 @@
 //! What the standard attributes may look like: text, URI-references, times.
 
+/// Whether a string may be a value. Most are plain ASCII, which is quickly seen.
+pub(super) fn is_all_text(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || text.chars().all(is_text)
+}
+
 /// Whether a string may hold the character (`CloudEvents` §type system: no controls, no non-characters).
-pub(super) fn is_text(character: char) -> bool {
+fn is_text(character: char) -> bool {
     let code = u32::from(character);
     !character.is_control() && !(0xFDD0..=0xFDEF).contains(&code) && code & 0xFFFE != 0xFFFE
 }

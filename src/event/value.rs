@@ -74,6 +74,16 @@ impl<'a> ValueRef<'a> {
         }
     }
 
+    /// Bytes of its canonical string.
+    pub(super) fn length(self) -> usize {
+        let mut length = 0;
+        self.is(|text| {
+            length = text.len();
+            true
+        });
+        length
+    }
+
     /// Whether its canonical string is what `test` looks for. Allocates nothing, for filters.
     pub fn is(self, test: impl FnOnce(&str) -> bool) -> bool {
         match self {

@@ -49,7 +49,7 @@ pub(super) struct Record {
 pub(super) enum Subject {
     /// An event. Without its data, if there was too much of it.
     Event {
-        event: Event,
+        event: Box<Event>,
         /// Bytes of the data that it came with.
         data: Option<usize>,
     },
@@ -60,7 +60,7 @@ pub(super) enum Subject {
 impl Subject {
     pub(super) fn event(event: Event) -> Self {
         let data = event.data().map(bytes::Bytes::len);
-        Subject::Event { event: event.detached(MAX_DATA), data }
+        Subject::Event { event: Box::new(event.detached(MAX_DATA)), data }
     }
 
     pub(super) fn claim(attributes: BTreeMap<String, String>) -> Self {
