@@ -130,6 +130,8 @@ impl Dev {
         let controlling = controllers::Options {
             sink_url: format!("http://{}", sink.address()),
             guards,
+            // Everything here is on this machine.
+            allow_local_destinations: true,
             ..controllers::Options::default()
         };
 

@@ -21,6 +21,7 @@ mod list;
 mod logs;
 mod manifests;
 mod output;
+mod rerun;
 mod rows;
 mod run;
 mod send;
@@ -127,6 +128,8 @@ enum Command {
     Explain(Box<explain::Args>),
     /// Run a job by hand
     Run(run::Args),
+    /// Repeat an execution, or its failed tasks
+    Rerun(rerun::Args),
     /// List jobs, executions or triggers
     List(list::Args),
     /// Show everything about an object
@@ -227,6 +230,7 @@ impl Command {
             Command::Send(args) => send::run(&args, global, output).await,
             Command::Explain(args) => explain::run(&args, global, output).await,
             Command::Run(args) => Box::pin(run::run(&args, global, output)).await,
+            Command::Rerun(args) => Box::pin(rerun::run(&args, global, output)).await,
             Command::List(args) => list::run(&args, global, output).await,
             Command::Describe(args) => describe::run(&args, global, output).await,
             Command::Logs(args) => logs::run(&args, global, output).await,

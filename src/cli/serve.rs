@@ -88,6 +88,9 @@ pub(crate) struct Args {
     /// waits, and no right to follow executions is needed
     #[arg(long, value_name = "NUMBER", env = "KAKEHI_MAX_WAITERS", default_value_t = 256)]
     max_waiters: u16,
+    /// Let the ends of runs be told (`spec.completion` of a job) to loopback and link-local addresses, too
+    #[arg(long)]
+    allow_local_destinations: bool,
     /// Take events only from senders with a token for the job, and let jobs publish for whom it must be; both roles need this
     #[arg(long)]
     require_auth: bool,
@@ -176,6 +179,7 @@ impl Args {
                 sink_url: sink_url.trim_end_matches('/').to_owned(),
                 is_guarded: self.require_auth,
                 require_account_grant: self.require_account_grant,
+                allow_local_destinations: self.allow_local_destinations,
                 namespace: watched.cloned(),
                 guards: self.guards.guards(),
                 ..controllers::Options::default()

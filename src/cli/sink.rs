@@ -68,6 +68,25 @@ pub(crate) struct Delivered {
     pub(crate) execution: String,
 }
 
+/// A line of the answer.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    trigger: Option<String>,
+    #[serde(default)]
+    outcome: Option<String>,
+    /// None where a run of the Job led to the event: it runs nothing then.
+    #[serde(default)]
+    execution: Option<String>,
+}
+
+impl Line {
+    fn delivered(self) -> Option<Delivered> {
+        let Self { trigger, outcome, execution } = self;
+        Some(Delivered { trigger, outcome, execution: execution? })
+    }
+}
+
 /// A sink, ready to be sent to.
 #[derive(Clone)]
 pub(crate) struct Sink {
@@ -198,8 +217,8 @@ fn read(
     address: &Address,
 ) -> Result<Vec<Delivered>, Refused> {
     if status.is_success() {
-        return match serde_json::from_slice(body) {
-            Ok(delivered) => Ok(delivered),
+        return match serde_json::from_slice::<Vec<Line>>(body) {
+            Ok(lines) => Ok(lines.into_iter().filter_map(Line::delivered).collect()),
             // An empty answer: the Location names the run, if there is exactly one.
             Err(_) => Ok(location(headers).into_iter().collect()),
         };

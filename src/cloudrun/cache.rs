@@ -48,6 +48,7 @@ impl Trim for Execution {
         self.spec.events = Vec::new();
         self.spec.parameters = Vec::new();
         self.spec.overrides = None;
+        self.spec.completion = None;
         if let Some(status) = &mut self.status {
             status.failed_tasks = Vec::new();
             status.result = None;

@@ -128,6 +128,7 @@ impl From<ops::Error> for Fault {
             Error::NotFound { kind, name } => Self::about(Code::NotFound, message, &kind, &name),
             Error::AlreadyExists { kind, name } => Self::about(Code::AlreadyExists, message, &kind, &name),
             Error::Refusal(refusal) => refusal.into(),
+            Error::NotRerun(_) => Self::new(Code::FailedPrecondition, message),
             Error::Rejected { code: _, message, causes } => Self::rejected(message, causes),
             Error::OverQuota { .. } | Error::QueueFull { .. } => Self::new(Code::ResourceExhausted, message),
             // The caller was asked about and has the right. Who lacks one is our own account; or a policy of the cluster
@@ -158,7 +159,7 @@ impl From<Refusal> for Fault {
             Refusal::Override { field, problem } => {
                 Self::invalid_field(&format!("overrides.{}", snake(&field)), problem)
             }
-            Refusal::JobInvalid { .. } => Self::new(Code::FailedPrecondition, message),
+            Refusal::JobInvalid { .. } | Refusal::Loop { .. } => Self::new(Code::FailedPrecondition, message),
             Refusal::NoKey { .. }
             | Refusal::NoParameter(_)
             | Refusal::DataTooLarge { .. }

@@ -92,6 +92,7 @@ impl From<ops::Error> for Failure {
             | ops::Error::AlreadyExists { .. }
             | ops::Error::Refusal(_)
             | ops::Error::QueueFull { .. }
+            | ops::Error::NotRerun(_)
             | ops::Error::Conflict { .. }
             | ops::Error::Unavailable(_)
             | ops::Error::TimedOut { .. }

@@ -2,18 +2,20 @@
 //!
 //! They decide nothing. Every step starts from the world and is idempotent, so that a crash, a lost message or a second
 //! look changes nothing; what a cache must not be trusted with is asked of the API server (`live`). Reading order:
-//! `watches` → `world` → `executions` → `apply`; `jobs` sums up.
+//! `watches` → `world` → `executions` → `apply`; `jobs` sums up, `courier` tells others how runs ended.
 
 mod accounts;
 mod apply;
 mod backoff;
 mod caches;
 mod children;
+mod courier;
 mod executions;
 mod health;
 mod jobs;
 mod live;
 mod metrics;
+mod owed;
 mod pace;
 mod report;
 mod trim;
@@ -41,6 +43,7 @@ use tracing::Instrument as _;
 use self::accounts::Accounts;
 use self::backoff::Backoff;
 pub use self::caches::Caches;
+use self::courier::Courier;
 use self::health::Watched;
 use self::metrics::ControllerName;
 pub use self::metrics::Metrics;
@@ -83,6 +86,8 @@ pub struct Options {
     pub caches: Caches,
     /// How they ask the API server.
     pub manners: Manners,
+    /// Whether the ends of runs may be told to what is local to this machine.
+    pub allow_local_destinations: bool,
 }
 
 /// Tells the time. Limits on history are hours and days; a test does not wait for them.
@@ -95,8 +100,17 @@ pub async fn run(client: Client, options: Options, shutdown: CancellationToken) 
 
 /// The same by another clock.
 pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: CancellationToken) {
-    let Options { sink_url, is_guarded, require_account_grant, namespace, guards, metrics, caches, manners } =
-        options;
+    let Options {
+        sink_url,
+        is_guarded,
+        require_account_grant,
+        namespace,
+        guards,
+        metrics,
+        caches,
+        manners,
+        allow_local_destinations,
+    } = options;
     let filling = caches.fill();
     let client = manners.towards(&client);
     let (executions, execution_writer) = reflector::store();
@@ -122,6 +136,8 @@ pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: Ca
         is_guarded,
         clock,
     });
+    let courier =
+        Courier::new((client.clone(), world.clone()), clock, metrics.clone(), allow_local_destinations);
     let counted = |name| (name, metrics.clone());
     let runs_part = Part {
         trace: plan::trace,
@@ -140,6 +156,7 @@ pub async fn run_by(clock: Clock, client: Client, options: Options, shutdown: Ca
             Box::pin(control(runs_part, executions::reconcile, runs, &shutdown)),
             Box::pin(control(jobs_part, jobs::reconcile, rest.clone(), &shutdown)),
             Box::pin(control(triggers_part, jobs::reconcile_trigger, rest, &shutdown)),
+            Box::pin(courier.run(&shutdown)),
         );
     };
     tokio::join!(

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use super::Clock;
 use super::children::Children;
 use super::health::Health;
+use super::owed::Owed;
 use super::pace::Pace;
 use super::written::{Before, Standing, Written};
 use crate::api::{Execution, Job, Trigger};
@@ -51,6 +52,8 @@ pub(super) struct World {
     /// Since when a status of a run waits to be written that only counts on.
     pub(super) counting: Mutex<HashMap<Key, Instant>>,
     pub(super) health: Health,
+    /// Runs that have ended and whose end is to be told.
+    pub(super) owed: Owed,
 }
 
 /// Caches of whole objects.
@@ -86,6 +89,7 @@ impl World {
             summed: Written::default(),
             counting: Mutex::default(),
             health: Health::default(),
+            owed: Owed::default(),
         }
     }
 
@@ -111,7 +115,9 @@ impl World {
         self.history.lock().insert(execution);
         let ended = plan::is_terminal(execution);
         if ended {
-            self.drop_children(&key(&execution.metadata));
+            let key = key(&execution.metadata);
+            self.drop_children(&key);
+            self.owed.observe(&key, execution);
         } else {
             self.claim(execution);
         }

@@ -3,7 +3,7 @@
 use kube::Resource;
 use kube::core::response::StatusCause;
 
-use crate::plan::Refusal;
+use crate::plan::{NotRerun, Refusal};
 
 /// Why a use case did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,9 @@ pub enum Error {
     /// The Job cannot be run for that event; the sender has to change something.
     #[error(transparent)]
     Refusal(#[from] Refusal),
+    /// That run, or its failed tasks, cannot be repeated.
+    #[error(transparent)]
+    NotRerun(#[from] NotRerun),
     /// The API server says that the object is not acceptable. Asking again does not help.
     #[error("refused by the API server: {message}")]
     Rejected {
@@ -128,6 +131,7 @@ impl Error {
             Error::NotFound { .. }
             | Error::AlreadyExists { .. }
             | Error::Refusal(_)
+            | Error::NotRerun(_)
             | Error::Rejected { .. }
             | Error::Forbidden { .. }
             | Error::NamesTaken { .. }

@@ -13,6 +13,6 @@ pub use error::{Cause, Error};
 pub use logs::{LogLine, LogOptions, logs};
 pub use objects::{Mode, create, delete, delete_exactly, get, list, replace, scoped};
 pub use runs::{
-    Description, accept_within_limits, cancel, cancel_exactly, describe, pods, run, run_with, task_set, wait,
-    watch,
+    Description, accept_within_limits, cancel, cancel_exactly, describe, pods, rerun, run, run_with,
+    task_set, wait, watch,
 };

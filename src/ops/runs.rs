@@ -65,6 +65,49 @@ pub async fn run_with(
     }
 }
 
+/// Repeats a run, with its snapshot and its event; or each of its failed tasks, as runs of one task.
+///
+/// `nonce` is that of [`run`]: a request that is repeated with it completes what is missing.
+pub async fn rerun(
+    client: &Client,
+    old: &Execution,
+    failed_tasks: bool,
+    nonce: Option<&str>,
+) -> Result<Vec<Accepted>, Error> {
+    let job = Box::pin(job_of(client, old)).await?;
+    let tasks = if failed_tasks {
+        let task_set = Box::pin(task_set(client, old)).await?;
+        plan::failed_tasks(old, task_set.as_ref())?.into_iter().map(Some).collect()
+    } else {
+        vec![None]
+    };
+    let random = Uuid::new_v4().to_string();
+    let mut started = Vec::new();
+    for task in tasks {
+        let planned = plan::rerun(old, task, nonce.unwrap_or(&random));
+        started.push(Box::pin(accept_within_limits(client, &job, &planned)).await?);
+    }
+    Ok(started)
+}
+
+/// The Job of that run, if it is still there: what runs without it goes with it.
+async fn job_of(client: &Client, run: &Execution) -> Result<Box<Job>, Error> {
+    let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
+    let reference = &run.spec.job;
+    let job: Option<Job> = match get(client, namespace, &reference.name).await {
+        Err(Error::NotFound { .. }) => None,
+        found => Some(found?),
+    };
+    let is_there = |job: &Job| {
+        job.metadata.uid.as_deref() == Some(&reference.uid) && job.metadata.deletion_timestamp.is_none()
+    };
+    let gone = || {
+        let name = run.metadata.name.clone().unwrap_or_default();
+        plan::NotRerun::JobGone(reference.name.clone(), name)
+    };
+    Ok(Box::new(job.filter(is_there).ok_or_else(gone)?))
+}
+
 /// Asks a run to stop. Asking again, or too late, changes nothing.
 pub async fn cancel(client: &Client, namespace: &str, execution: &str) -> Result<Execution, Error> {
     stop(client, namespace, execution, json!({"spec": {"cancelled": true}}), Mode::Commit).await

@@ -26,7 +26,7 @@ pub(super) fn chain(execution: &Execution) -> Option<String> {
 }
 
 /// Whether `event` must not run `job`, because a run of that Job led to it.
-pub fn is_loop(job: &Job, event: &Event) -> bool {
+pub(super) fn is_loop(job: &Job, event: &Event) -> bool {
     let chain = event.extensions().find(|(name, _)| *name == EXTENSION_CHAIN);
     let Some((_, value)) = chain else { return false };
     if job.spec.event.as_ref().is_some_and(|rules| rules.allow_loop) {

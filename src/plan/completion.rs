@@ -76,6 +76,33 @@ pub fn completion(execution: &Execution) -> Option<Event> {
     builder.build().ok()
 }
 
+/// Why an event could not be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where it was to go.
+    pub destination: String,
+    /// The status that was answered last, if there was an answer.
+    pub code: Option<u16>,
+    /// The beginning of that answer, in Base64.
+    pub data: String,
+    /// The same in words.
+    pub words: String,
+}
+
+/// The same event as a dead letter, with what Knative's Brokers add to one.
+pub fn dead_letter(event: &Event, letter: &DeadLetter) -> Option<Event> {
+    let DeadLetter { destination, code, data, words: _ } = letter;
+    let mut builder = Event::builder();
+    for (name, value) in event.attributes() {
+        builder = builder.set(name, value.text().into_owned());
+    }
+    builder = builder.set("knativeerrordest", destination.as_str()).set("knativeerrordata", data.as_str());
+    if let Some(code) = code {
+        builder = builder.set("knativeerrorcode", i32::from(*code));
+    }
+    event.data().map(|data| builder.data(data.clone()))?.build().ok()
+}
+
 /// Whether the end of that run is to be told and was not yet. Until then the run is kept.
 pub fn owes_completion(execution: &Execution) -> bool {
     let told = execution.status.as_ref().is_some_and(|status| status.completion.is_some());
@@ -248,6 +275,26 @@ event: {specversion: '1.0', id: '1', source: /s, type: order, subject: a, n: '7'
         large.spec.events[0].subject = Some("s".repeat(MAX_ATTRIBUTES));
         let data = data_of(&completion(&large).unwrap());
         assert_eq!((data.get("parameters"), data.get("overrides"), data.get("event")), (None, None, None));
+    }
+
+    #[test]
+    fn a_dead_letter_tells_why_it_is_one() {
+        let event = completion(&run(ended("True", "Succeeded"), "{}")).unwrap();
+        let letter = DeadLetter {
+            destination: "http://r.example/".to_owned(),
+            code: Some(500),
+            data: "bm8=".to_owned(),
+            words: String::new(),
+        };
+        let dead = dead_letter(&event, &letter).unwrap();
+        let text = |name: &str| dead.attribute(name).map(|value| value.text().into_owned());
+        assert_eq!(text("knativeerrordest").as_deref(), Some("http://r.example/"));
+        assert_eq!(text("knativeerrorcode").as_deref(), Some("500"));
+        assert_eq!(text("knativeerrordata").as_deref(), Some("bm8="));
+        assert_eq!((dead.id(), dead.kind(), dead.data()), (event.id(), event.kind(), event.data()));
+        let silent = dead_letter(&event, &DeadLetter { code: None, data: String::new(), ..letter }).unwrap();
+        assert!(silent.attribute("knativeerrorcode").is_none());
+        assert_eq!(silent.attribute("knativeerrordata").unwrap().text(), "");
     }
 
     #[test]

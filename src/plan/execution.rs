@@ -6,6 +6,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 
+use super::chain::is_loop;
 use super::environment::MAX_EVENT_ENVIRONMENT;
 use super::files;
 use super::identity::Identity;
@@ -111,6 +112,12 @@ pub enum Refusal {
         /// Name of the Job.
         job: String,
     },
+    /// A run of the Job led to the event, and the Job does not want that. It is no fault of the sender.
+    #[error("a run of job {job} led to this event, and spec.event.allowLoop of the job is not set")]
+    Loop {
+        /// Name of the Job.
+        job: String,
+    },
     /// What the run is to change of the Job's template makes no sense.
     #[error("override {field}: {problem}")]
     Override {
@@ -189,6 +196,9 @@ pub(super) fn from_event(
     event: &Event,
     matched: Option<Matched<'_>>,
 ) -> Result<Planned, Refusal> {
+    if is_loop(prepared.job(), event) {
+        return Err(Refusal::Loop { job: prepared.job().metadata.name.clone().unwrap_or_default() });
+    }
     let record = EventRecord::from(event);
     let attributes = check(&record)?;
     let Asked { key, concurrency_key, parameters } = prepared.ask(event, matched)?;

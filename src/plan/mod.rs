@@ -14,7 +14,7 @@
 //! | `start`, `progress`, `verdict` | has it started, how far is it, how did it end |
 //! | `standing`, `phase`, `notice` | what the status says, and what is reported |
 //! | `summary`, `completion`, `chain` | (Execution) → what others are told of it, and which Jobs that must not run |
-//! | `delivery` | (answer of a destination, attempts) → what follows |
+//! | `destination`, `delivery` | where such an event goes; (answer, attempts) → what follows |
 //! | `tasks` | (Execution, task set, Pods) → each task, for whoever asks |
 //! | `runs`, `roll_up` | (Job, its runs, now) → its status, and which runs go |
 //! | `trigger` | (Trigger, is there a Job) → its status |
@@ -25,6 +25,7 @@ mod backlog;
 mod chain;
 mod completion;
 mod delivery;
+mod destination;
 mod environment;
 mod execution;
 mod expansion;
@@ -53,9 +54,9 @@ mod verdict;
 pub use admission::{Admission, Claim, Fate, Guards, Standing, Terms};
 pub use attempt::Attempt;
 pub use backlog::is_full;
-pub use chain::is_loop;
-pub use completion::{completion, owes_completion, with_result_as_data};
+pub use completion::{DeadLetter, completion, dead_letter, owes_completion, with_result_as_data};
 pub use delivery::{Answer, DeliveryTerms, Next, dead_letters};
+pub use destination::{Route, added, is_local, lane, of_service, route};
 pub use environment::MAX_EVENT_ENVIRONMENT;
 pub use execution::{Planned, Refusal, digest, manual};
 pub use expansion::{literal, plain};

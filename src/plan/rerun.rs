@@ -10,7 +10,7 @@ use super::execution::Planned;
 use super::identity::Identity;
 use super::indexes::Indexes;
 use super::phase::is_terminal;
-use crate::api::{Cause, CauseKind, Execution, Rerun, RerunTask};
+use crate::api::{ANNOTATION_ACCEPTED, ANNOTATION_DECISION, Cause, CauseKind, Execution, Rerun, RerunTask};
 
 /// Most tasks that are repeated one by one.
 pub const MAX_RERUN_TASKS: usize = 100;
@@ -34,6 +34,9 @@ pub enum NotRerun {
         /// Its failed tasks.
         count: usize,
     },
+    /// Its runs go with it.
+    #[error("job {0}, which execution {1} is a run of, does not exist any more")]
+    JobGone(String, String),
     /// Nobody knows any more which they were.
     #[error("of {count} failed tasks of execution {execution} only {known} are known by now")]
     Forgotten {
@@ -63,10 +66,15 @@ pub fn rerun(old: &Execution, task: Option<i32>, nonce: &str) -> Planned {
     spec.cause = Cause { kind: CauseKind::Rerun, trigger: None, rerun_of: Some(Rerun { name, uid, task }) };
     spec.cancelled = false;
     let given = &old.metadata;
+    let mut annotations = given.annotations.clone();
+    if let Some(annotations) = &mut annotations {
+        // How the first one came about, and where it stood in the queue.
+        annotations.retain(|name, _| ![ANNOTATION_DECISION, ANNOTATION_ACCEPTED].contains(&name.as_str()));
+    }
     let metadata = ObjectMeta {
         namespace: given.namespace.clone(),
         labels: given.labels.clone(),
-        annotations: given.annotations.clone(),
+        annotations,
         owner_references: given.owner_references.clone(),
         ..ObjectMeta::default()
     };
@@ -127,7 +135,7 @@ metadata:
   namespace: shop
   uid: u1
   labels: {run.kakehi.dev/job: ship, run.kakehi.dev/execution: ship-abc}
-  annotations: {run.kakehi.dev/digest: old, team: a}
+  annotations: {run.kakehi.dev/digest: old, run.kakehi.dev/accepted: then, run.kakehi.dev/decision: '{}', team: a}
   ownerReferences: [{apiVersion: run.kakehi.dev/v1alpha1, kind: Job, name: ship, uid: j1}]
 spec:
   job: {name: ship, uid: j1, generation: 3}
@@ -167,7 +175,8 @@ spec:
         assert_eq!(new.spec.cause, Cause { kind: CauseKind::Rerun, trigger: None, rerun_of });
         assert_eq!(new.metadata.owner_references, old.metadata.owner_references);
         assert_eq!(new.metadata.labels.as_ref().unwrap()["run.kakehi.dev/execution"], "ship-xyz");
-        assert_eq!(new.metadata.annotations.as_ref().unwrap()["team"], "a");
+        let annotations: Vec<&String> = new.metadata.annotations.as_ref().unwrap().keys().collect();
+        assert_eq!(annotations, ["run.kakehi.dev/digest", "team"]);
         assert_ne!(planned.digest(), Some("old"));
         assert!(planned.names()[0].starts_with("ship-") && planned.names()[0].len() == "ship-12345".len());
     }

@@ -107,6 +107,10 @@ pub fn retention(job: &Job, runs: &Runs, now: Timestamp) -> Retention {
             break;
         }
         let old_enough = run.created.saturating_add(MIN_AGE).unwrap_or(Timestamp::MAX);
+        if run.owed {
+            // That its end is told is news of the Job.
+            continue;
+        }
         if old_enough > now {
             found.wake_by(old_enough);
         } else if found.delete.len() < MAX_DELETIONS {
@@ -162,6 +166,7 @@ spec: {{{extra} template: {{spec: {{template: {{spec: {{containers: [{{image: i}
             created: at(created),
             completed: Some(at(completed)),
             phase: Phase::Succeeded,
+            owed: false,
         };
         (name.to_owned(), run)
     }
@@ -182,7 +187,7 @@ spec: {{{extra} template: {{spec: {{template: {{spec: {{containers: [{{image: i}
 
     #[test]
     fn a_job_sums_up_its_runs() {
-        let open = |phase| Brief { uid: String::new(), created: at(20), completed: None, phase };
+        let open = |phase| Brief { uid: String::new(), created: at(20), completed: None, phase, owed: false };
         let runs = runs([
             finished("a", 10, 15),
             ("b".to_owned(), open(Phase::Running)),
@@ -281,6 +286,15 @@ queuedCount: 1
         let limited = job("history: {limit: 9, ttlSeconds: 60},");
         assert_eq!(deleted(&retention(&limited, &runs, at(10 * HOUR + 59))), [""; 0]);
         assert_eq!(deleted(&retention(&limited, &runs, at(10 * HOUR + 60))), ["long"]);
+    }
+
+    #[test]
+    fn a_run_whose_end_is_still_to_be_told_stays() {
+        let (name, owed) = finished("owed", 0, 1);
+        let runs = runs([(name, Brief { owed: true, ..owed }), finished("told", 2, 3)]);
+        let found = retention(&job("history: {limit: 0},"), &runs, at(9 * HOUR));
+        assert_eq!(deleted(&found), ["told"]);
+        assert_eq!(found.wake, None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::completion::owes_completion;
 use super::phase::{Phase, phase};
 use crate::api::Execution;
 
@@ -20,6 +21,8 @@ pub struct Brief {
     pub completed: Option<Timestamp>,
     /// Where it stands.
     pub phase: Phase,
+    /// Whether its end is still to be told. It is kept until then.
+    pub owed: bool,
 }
 
 impl Brief {
@@ -36,6 +39,7 @@ impl Brief {
             created,
             completed: phase.is_terminal().then_some(completed),
             phase,
+            owed: owes_completion(execution),
         }
     }
 }
@@ -130,7 +134,7 @@ mod tests {
 
     fn run(created: i64, completed: Option<i64>, phase: Phase) -> Brief {
         let at = |second| Timestamp::from_second(second).unwrap();
-        Brief { uid: String::new(), created: at(created), completed: completed.map(at), phase }
+        Brief { uid: String::new(), created: at(created), completed: completed.map(at), phase, owed: false }
     }
 
     #[test]

@@ -27,6 +27,8 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// Why a request did not succeed. Ordered: of several, the greatest is what the sender is told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Refusal {
+    /// A run of the Job led to the event. For its sender that is no failure: the event was taken, and runs nothing there.
+    Loop(String),
     /// Not an event, or an invalid one.
     Invalid(String),
     /// A format or an encoding that is not spoken.
@@ -65,6 +67,7 @@ impl Refusal {
             Refusal::Invalid(detail) => Refusal::Invalid(told(detail)),
             Refusal::Unsupported(detail) => Refusal::Unsupported(told(detail)),
             Refusal::Unprocessable(detail) => Refusal::Unprocessable(told(detail)),
+            Refusal::Loop(detail) => Refusal::Loop(told(detail)),
             Refusal::Unauthenticated(detail) => Refusal::Unauthenticated(told(detail)),
             Refusal::Forbidden(detail) => Refusal::Forbidden(told(detail)),
             Refusal::NotFound(detail) => Refusal::NotFound(told(detail)),
@@ -87,6 +90,7 @@ impl Refusal {
             Refusal::TooLarge { .. } | Refusal::DataTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Loop(_) => StatusCode::ACCEPTED,
             Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Refusal::Forbidden(_) => StatusCode::FORBIDDEN,
             Refusal::NotFound(_) => StatusCode::NOT_FOUND,
@@ -101,6 +105,7 @@ impl Refusal {
             | Refusal::Unsupported(detail)
             | Refusal::DataTooLarge(detail)
             | Refusal::Unprocessable(detail)
+            | Refusal::Loop(detail)
             | Refusal::Unauthenticated(detail)
             | Refusal::Forbidden(detail)
             | Refusal::NotFound(detail)
@@ -141,6 +146,7 @@ impl IntoResponse for Refusal {
             | Refusal::TooLarge { .. }
             | Refusal::DataTooLarge(_)
             | Refusal::Unprocessable(_)
+            | Refusal::Loop(_)
             | Refusal::Forbidden(_)
             | Refusal::NotFound(_) => {}
         }
@@ -198,6 +204,7 @@ impl From<plan::Refusal> for Refusal {
             Plan::JobDeleting { .. } | Plan::JobNotStored { .. } => Refusal::NotFound(refusal.to_string()),
             // What is at fault is the Job, which somebody can repair; an event that is answered 4xx would be gone by then.
             Plan::JobInvalid { .. } => Refusal::Unavailable(refusal.to_string()),
+            Plan::Loop { .. } => Refusal::Loop(refusal.to_string()),
             Plan::DataTooLarge { .. } => Refusal::DataTooLarge(refusal.to_string()),
             Plan::NoKey { .. }
             | Plan::NoParameter(_)
@@ -240,6 +247,7 @@ pub(super) fn not_accepted(error: ops::Error, job: &str) -> Refusal {
         | Error::TimedOut { .. }
         | Error::NamesTaken { .. }
         | Error::Nothing(_)
+        | Error::NotRerun(_)
         | Error::Log { .. }
         | Error::Watch(_) => {
             tracing::warn!(job, error = cause, "cannot create an execution");

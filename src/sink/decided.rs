@@ -63,7 +63,9 @@ impl Decided {
 
     /// What the sender is told: everything that was started, or the gravest failure.
     pub(super) fn answer(&self) -> Result<Vec<Run>, Refusal> {
-        let failed = self.asked.iter().filter_map(|asked| asked.result.as_ref().err());
+        // That an event runs nothing because a run led to it is no failure: it would be sent again for nothing.
+        let is_failure = |refusal: &&Refusal| !matches!(refusal, Refusal::Loop(_));
+        let failed = self.asked.iter().filter_map(|asked| asked.result.as_ref().err()).filter(is_failure);
         if let Some(gravest) = failed.chain(&self.refusal).max() {
             return Err(gravest.clone());
         }
@@ -97,21 +99,22 @@ impl Asked {
     /// One line per Trigger. The first one's create is the one that happened.
     fn started(&self) -> Vec<Run> {
         let Self { job: _, triggers, result } = self;
-        let Ok(Ran { accepted, .. }) = result else { return Vec::new() };
-        let line = |trigger: Option<&String>, outcome: Outcome| Run {
+        let accepted = match result {
+            Ok(Ran { accepted, .. }) => Some(accepted),
+            Err(Refusal::Loop(_)) => None,
+            Err(_) => return Vec::new(),
+        };
+        let line = |trigger: Option<&String>, index: usize| Run {
             trigger: trigger.cloned(),
-            execution: accepted.execution.clone(),
-            outcome,
+            started: accepted.map(|Accepted { execution, outcome }| Accepted {
+                execution: execution.clone(),
+                outcome: if index == 0 { *outcome } else { Outcome::Duplicate },
+            }),
         };
         if triggers.is_empty() {
-            return vec![line(None, accepted.outcome)];
+            return vec![line(None, 0)];
         }
-        let outcome = |index| if index == 0 { accepted.outcome } else { Outcome::Duplicate };
-        triggers
-            .iter()
-            .enumerate()
-            .map(|(index, trigger)| line(Some(&trigger.name), outcome(index)))
-            .collect()
+        triggers.iter().enumerate().map(|(index, trigger)| line(Some(&trigger.name), index)).collect()
     }
 
     /// As it is told to whoever asks later.

@@ -52,10 +52,8 @@ struct Delivery {
 pub(super) struct Run {
     /// The Trigger that matched; none if the event was sent to the Job itself.
     pub(super) trigger: Option<String>,
-    /// The Execution that stands for it.
-    pub(super) execution: String,
-    /// Whether this request created it.
-    pub(super) outcome: Outcome,
+    /// The Execution that stands for it, and whether this request created it; none if a run of the Job led to the event.
+    pub(super) started: Option<Accepted>,
 }
 
 impl Sink {

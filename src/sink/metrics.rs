@@ -42,6 +42,8 @@ enum Answer {
     duplicate,
     /// Nothing matched it.
     unmatched,
+    /// Runs of the Jobs that it would run led to it.
+    looped,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -121,7 +123,8 @@ impl From<&Refusal> for Reason {
             Refusal::Unsupported(_) => Reason::unsupported,
             Refusal::TooLarge { .. } | Refusal::DataTooLarge(_) => Reason::too_large,
             Refusal::Method { .. } => Reason::method,
-            Refusal::Unprocessable(_) => Reason::unprocessable,
+            // One that is a loop is answered with success, and counted among those.
+            Refusal::Unprocessable(_) | Refusal::Loop(_) => Reason::unprocessable,
             Refusal::Unauthenticated(_) => Reason::unauthenticated,
             Refusal::Forbidden(_) => Reason::forbidden,
             Refusal::NotFound(_) => Reason::not_found,
@@ -142,7 +145,7 @@ impl Default for Metrics {
             waits: Family::default(),
         };
         // What has not happened yet counts as zero, so that the first time shows as a rise.
-        for outcome in [Answer::accepted, Answer::duplicate, Answer::unmatched] {
+        for outcome in [Answer::accepted, Answer::duplicate, Answer::unmatched, Answer::looped] {
             drop(metrics.events.get_or_create(&EventLabels { outcome }));
         }
         for end in Wait::ALL {
@@ -160,8 +163,10 @@ impl Metrics {
     pub(super) fn accepted(&self, runs: &[Run], took: Duration) {
         let outcome = if runs.is_empty() {
             Answer::unmatched
-        } else if runs.iter().any(|run| run.outcome == Outcome::Created) {
+        } else if runs.iter().flat_map(|run| &run.started).any(|one| one.outcome == Outcome::Created) {
             Answer::accepted
+        } else if runs.iter().all(|run| run.started.is_none()) {
+            Answer::looped
         } else {
             Answer::duplicate
         };

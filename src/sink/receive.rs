@@ -245,11 +245,13 @@ fn accepted(namespace: &str, events: &[Vec<Run>], representation: bool) -> Respo
     if representation {
         let list: Vec<_> = runs()
             .map(|(event, run)| {
-                let outcome = match run.outcome {
-                    Outcome::Created => "created",
-                    Outcome::Duplicate => "duplicate",
+                let outcome = match run.started.as_ref().map(|one| one.outcome) {
+                    Some(Outcome::Created) => "created",
+                    Some(Outcome::Duplicate) => "duplicate",
+                    None => "loop",
                 };
-                json!({"event": event, "trigger": run.trigger, "outcome": outcome, "execution": run.execution})
+                let execution = run.started.as_ref().map(|one| &one.execution);
+                json!({"event": event, "trigger": run.trigger, "outcome": outcome, "execution": execution})
             })
             .collect();
         *response.body_mut() = Body::from(json!(list).to_string());
@@ -268,7 +270,8 @@ fn accepted(namespace: &str, events: &[Vec<Run>], representation: bool) -> Respo
 
 /// The run that the request stands for, if it is one.
 fn only(events: &[Vec<Run>]) -> Option<&str> {
-    let mut executions = events.iter().flatten().map(|run| run.execution.as_str());
+    let started = events.iter().flatten().filter_map(|run| run.started.as_ref());
+    let mut executions = started.map(|one| one.execution.as_str());
     let first = executions.next()?;
     executions.all(|other| other == first).then_some(first)
 }
@@ -276,9 +279,11 @@ fn only(events: &[Vec<Run>]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::Accepted;
 
     fn run(trigger: &str, execution: &str) -> Run {
-        Run { trigger: Some(trigger.to_owned()), execution: execution.to_owned(), outcome: Outcome::Created }
+        let started = Accepted { execution: execution.to_owned(), outcome: Outcome::Created };
+        Run { trigger: Some(trigger.to_owned()), started: Some(started) }
     }
 
     #[test]

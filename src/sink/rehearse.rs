@@ -69,7 +69,9 @@ impl Stage {
                 }
                 Err(refusal) => {
                     let answer = Some(Answer::from(&refusal));
-                    gravest = gravest.max(Some(refusal));
+                    if !matches!(refusal, Refusal::Loop(_)) {
+                        gravest = gravest.max(Some(refusal));
+                    }
                     Run { refusal: answer, ..empty(Outcome::Refused) }
                 }
             };

@@ -389,6 +389,92 @@ async fn a_task_that_cannot_start_has_an_empty_log() {
     assert!(ended.bad(1).contains("no-such-command"));
 }
 
+const CALLED: &str = "
+apiVersion: run.kakehi.dev/v1alpha1
+kind: Job
+metadata: {name: flaky}
+spec:
+  completion:
+    sink: {ref: {apiVersion: run.kakehi.dev/v1alpha1, kind: Job, name: after}}
+    delivery: {backoffDelay: PT0.05S}
+  template:
+    spec:
+      taskCount: 3
+      template:
+        spec:
+          maxRetries: 0
+          containers:
+            - image: busybox
+              command: [/bin/sh, -c]
+              args: ['echo I am $CLOUD_RUN_TASK_INDEX of $CLOUD_RUN_TASK_COUNT; test $CLOUD_RUN_TASK_INDEX = 0 || test -e GATE; printf 42 > $OUT']
+              env: [{name: OUT, value: /dev/termination-log}]
+---
+apiVersion: run.kakehi.dev/v1alpha1
+kind: Job
+metadata: {name: after}
+spec:
+  template:
+    spec:
+      template: {spec: {containers: [{image: busybox, command: [/bin/sh, -c, 'echo $CE_TYPE of $CE_SUBJECT']}]}}
+";
+
+/// A call that waits, the failed tasks again, and a Job that runs when another has ended.
+#[tokio::test]
+async fn a_run_is_waited_for_repeated_and_followed_by_another() {
+    let home = Home::new();
+    let gate = home.path().join("gate");
+    let path = home.file("m.yaml", &CALLED.replace("GATE", &gate.display().to_string()));
+    let dev = Dev::start_in(home, &["--memory", "-f", &path]).await;
+    let call = async || {
+        let client =
+            hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
+        let request = http::Request::post(format!("{}/namespaces/default/jobs/flaky", dev.url("sink")))
+            .header("prefer", "wait=60")
+            .header("ce-specversion", "1.0")
+            .header("ce-id", "1")
+            .header("ce-source", "/x")
+            .header("ce-type", "t");
+        let request = request.body(http_body_util::Full::new(bytes::Bytes::new())).unwrap();
+        let (head, body) = client.request(request).await.unwrap().into_parts();
+        let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+        (head, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let (head, data) = timeout(DEADLINE, call()).await.unwrap();
+    assert_eq!(
+        (head.status.as_u16(), &head.headers["ce-type"]),
+        (200, &"dev.kakehi.execution.failed".parse().unwrap())
+    );
+    assert_eq!((&data["failedCount"], &data["result"]), (&Value::from(2), &Value::from(42)));
+    let name = data["name"].as_str().unwrap().to_owned();
+
+    let shown = dev.kakehi(&["describe", &name, "-o", "json"]).await.json();
+    assert_eq!(shown["status"]["result"], 42, "as data");
+    let failed = dev.kakehi(&["rerun", &name, "--failed-tasks", "--wait"]).await;
+    assert!(failed.out.lines().count() == 2, "{failed:?}");
+    assert!(failed.bad(1).contains("failed after 1 attempt"));
+    std::fs::write(&gate, "").unwrap();
+    let mended = dev.kakehi(&["rerun", &name, "--failed-tasks", "--logs"]).await.good();
+    for line in ["I am 1 of 3", "I am 2 of 3"] {
+        assert!(mended.contains(line), "{mended}");
+    }
+    let again = dev.kakehi(&["rerun", &name, "--wait", "-o", "json"]).await.json();
+    assert_eq!(again["spec"]["cause"]["rerunOf"]["name"], name.as_str());
+    assert_eq!(again["status"]["succeededCount"], 3);
+    let listed = dev.kakehi(&["list"]).await.good();
+    assert!(listed.contains(&format!("rerun/{name} task 2")), "{listed}");
+
+    // Each of the six ends has run the other Job.
+    eventually("the other job has run", async || {
+        let runs = dev.kakehi(&["list", "executions", "--job", "after", "-o", "json"]).await.json();
+        let ended =
+            runs["items"].as_array().unwrap().iter().filter(|run| run["status"]["succeededCount"] == 1);
+        if ended.count() == 6 { Ok(()) } else { Err(runs) }
+    })
+    .await;
+    let described = dev.kakehi(&["describe", &name]).await.good();
+    assert!(described.contains("Completion:    delivered after"), "{described}");
+}
+
 /// What a page in a browser on this machine sends to the open ports of `dev`.
 #[tokio::test]
 async fn a_web_page_gets_nowhere() {

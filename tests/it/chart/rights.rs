@@ -55,7 +55,8 @@ const NEEDED: [(&str, &[(&str, &str)]); 2] = [
         "controller",
         &[
             ("jobs.run.kakehi.dev", "get list watch"),
-            ("jobs/status.run.kakehi.dev", "patch"),
+            // To read what is addressable, as Knative's roles say; here the chart's own.
+            ("jobs/status.run.kakehi.dev", "get list watch patch"),
             ("triggers.run.kakehi.dev", "list watch"),
             ("triggers/status.run.kakehi.dev", "patch"),
             ("executions.run.kakehi.dev", "get list watch delete"),
@@ -181,7 +182,11 @@ async fn have_no_other_rights(installed: &Installed, places: &[(Option<&str>, bo
         let user = installed.account(role);
         let lease = || review(&user, Some(namespace), "create", "leases.coordination.k8s.io", None);
         let jobs = || review(&user, work, "list", "jobs.run.kakehi.dev", None);
-        let known = async || ask(client, jobs()).await && (role == "sink" || ask(client, lease()).await);
+        let addressables = || review(&user, work, "watch", "jobs/status.run.kakehi.dev", None);
+        let known = async || {
+            let controls = async || ask(client, lease()).await && ask(client, addressables()).await;
+            ask(client, jobs()).await && (role == "sink" || controls().await)
+        };
         eventually("the roles are known", async || known().await.then_some(()).ok_or("not yet")).await;
     }
     for (place, works) in places {

@@ -3,6 +3,7 @@
 mod accounts;
 mod backlog;
 mod cancel;
+mod completions;
 mod ends;
 mod faults;
 mod history;
@@ -10,6 +11,7 @@ mod limits;
 mod lost;
 mod parallel;
 mod parameters;
+mod reruns;
 mod shown;
 mod starts;
 
@@ -65,6 +67,8 @@ pub(crate) struct House {
     pub(crate) guards: plan::Guards,
     /// Whether somebody must have allowed runs to use an account.
     pub(crate) require_account_grant: bool,
+    /// Where our controllers say that events are sent.
+    pub(crate) sink_url: String,
     controllers: Option<(CancellationToken, JoinHandle<()>)>,
     _running: DropGuard,
     _directory: tempfile::TempDir,
@@ -111,6 +115,7 @@ impl House {
             manners: MANNERS,
             guards: plan::Guards::default(),
             require_account_grant: false,
+            sink_url: "http://sink.example".to_owned(),
             controllers: None,
             _running: shutdown.drop_guard(),
             _directory: directory,
@@ -141,6 +146,7 @@ impl House {
             manners: MANNERS,
             guards: plan::Guards::default(),
             require_account_grant: false,
+            sink_url: "http://sink.example".to_owned(),
             controllers: None,
             _running: shutdown.drop_guard(),
             _directory: directory,
@@ -155,12 +161,13 @@ impl House {
     pub(crate) fn start_controllers_by(&mut self, clock: Clock) {
         let shutdown = CancellationToken::new();
         let options = controllers::Options {
-            sink_url: "http://sink.example".to_owned(),
+            sink_url: self.sink_url.clone(),
             // Other scenarios' controllers may work on the same API server.
             namespace: cluster::is_real().then(|| self.namespace.clone()),
             manners: self.manners,
             guards: self.guards,
             require_account_grant: self.require_account_grant,
+            allow_local_destinations: true,
             ..Default::default()
         };
         let client = self.wire.over(&self.client);

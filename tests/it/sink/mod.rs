@@ -7,6 +7,7 @@ mod decisions;
 mod expressions;
 mod faults;
 mod limits;
+mod loops;
 mod malformed;
 mod policies;
 mod records;
