@@ -406,7 +406,7 @@ spec:
           containers:
             - image: busybox
               command: [/bin/sh, -c]
-              args: ['echo I am $CLOUD_RUN_TASK_INDEX of $CLOUD_RUN_TASK_COUNT; test $CLOUD_RUN_TASK_INDEX = 0 || test -e GATE; printf 42 > $OUT']
+              args: ['echo I am $CLOUD_RUN_TASK_INDEX of $CLOUD_RUN_TASK_COUNT; test $CLOUD_RUN_TASK_INDEX = 0 || test -e GATE || exit 1; printf 42 > $OUT']
               env: [{name: OUT, value: /dev/termination-log}]
 ---
 apiVersion: run.kakehi.dev/v1alpha1

@@ -115,7 +115,7 @@ impl House {
     /// What became of the event of that run.
     async fn told(&self, run: &str) -> CompletionStatus {
         eventually("it is settled", async || {
-            let status = self.execution(run).await.status.unwrap();
+            let status = self.execution(run).await.status.unwrap_or_default();
             status.completion.clone().ok_or(status)
         })
         .await
