@@ -71,6 +71,6 @@ pub(crate) async fn run(args: &Args, global: &Global, output: &Output) -> Result
         }
     }
     // Of several the worst.
-    let ends = runs.iter().map(exit).filter(|exit| args.stay.asked() && *exit != Exit::Success);
-    Ok(ends.last().unwrap_or(Exit::Success))
+    let mut ends = runs.iter().map(exit).filter(|exit| args.stay.asked() && *exit != Exit::Success);
+    Ok(ends.next_back().unwrap_or(Exit::Success))
 }

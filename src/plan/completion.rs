@@ -279,7 +279,7 @@ event: {specversion: '1.0', id: '1', source: /s, type: order, subject: a, n: '7'
 
     #[test]
     fn a_dead_letter_tells_why_it_is_one() {
-        let event = completion(&run(ended("True", "Succeeded"), "{}")).unwrap();
+        let event = completion(&run(&ended("True", "Succeeded"), "{}")).unwrap();
         let letter = DeadLetter {
             destination: "http://r.example/".to_owned(),
             code: Some(500),

@@ -16,7 +16,7 @@ const AT_ONCE_IN_LANE: usize = 8;
 
 /// What is to be sent, and `P` about each.
 pub(super) struct Lanes<P> {
-    lanes: BTreeMap<String, Lane>,
+    by_name: BTreeMap<String, Lane>,
     parcels: HashMap<Key, Parcel<P>>,
     /// The lane whose turn was last.
     last: String,
@@ -37,7 +37,7 @@ struct Parcel<P> {
 
 impl<P> Default for Lanes<P> {
     fn default() -> Self {
-        Self { lanes: BTreeMap::new(), parcels: HashMap::new(), last: String::new(), under_way: 0 }
+        Self { by_name: BTreeMap::new(), parcels: HashMap::new(), last: String::new(), under_way: 0 }
     }
 }
 
@@ -54,13 +54,13 @@ impl<P> Lanes<P> {
         if self.under_way >= AT_ONCE {
             return None;
         }
-        let after = self.lanes.range::<str, _>((Bound::Excluded(self.last.as_str()), Bound::Unbounded));
-        let until = self.lanes.range::<str, _>((Bound::Unbounded, Bound::Included(self.last.as_str())));
+        let after = self.by_name.range::<str, _>((Bound::Excluded(self.last.as_str()), Bound::Unbounded));
+        let until = self.by_name.range::<str, _>((Bound::Unbounded, Bound::Included(self.last.as_str())));
         let is_due = |lane: &Lane| {
             lane.under_way < AT_ONCE_IN_LANE && lane.waiting.first().is_some_and(|(due, _)| *due <= now)
         };
         let name = after.chain(until).find(|(_, lane)| is_due(lane)).map(|(name, _)| name.clone())?;
-        let lane = self.lanes.get_mut(&name)?;
+        let lane = self.by_name.get_mut(&name)?;
         let (_, key) = lane.waiting.pop_first()?;
         lane.under_way += 1;
         self.under_way += 1;
@@ -78,16 +78,15 @@ impl<P> Lanes<P> {
     /// What was taken is settled.
     pub(super) fn done(&mut self, key: &Key) {
         let Some(Parcel { lane: name, waits }) = self.parcels.remove(key) else { return };
-        let Some(lane) = self.lanes.get_mut(&name) else { return };
-        match waits {
-            Some((due, _)) => drop(lane.waiting.remove(&(due, key.clone()))),
-            None => {
-                lane.under_way -= 1;
-                self.under_way -= 1;
-            }
+        let Some(lane) = self.by_name.get_mut(&name) else { return };
+        if let Some((due, _)) = waits {
+            lane.waiting.remove(&(due, key.clone()));
+        } else {
+            lane.under_way -= 1;
+            self.under_way -= 1;
         }
         if lane.under_way == 0 && lane.waiting.is_empty() {
-            self.lanes.remove(&name);
+            self.by_name.remove(&name);
         }
     }
 
@@ -96,7 +95,7 @@ impl<P> Lanes<P> {
         if self.under_way >= AT_ONCE {
             return None;
         }
-        let free = self.lanes.values().filter(|lane| lane.under_way < AT_ONCE_IN_LANE);
+        let free = self.by_name.values().filter(|lane| lane.under_way < AT_ONCE_IN_LANE);
         free.filter_map(|lane| lane.waiting.first()).map(|(due, _)| *due).min()
     }
 
@@ -106,7 +105,7 @@ impl<P> Lanes<P> {
     }
 
     fn put(&mut self, key: Key, lane: String, parcel: P, due: Instant) {
-        self.lanes.entry(lane.clone()).or_default().waiting.insert((due, key.clone()));
+        self.by_name.entry(lane.clone()).or_default().waiting.insert((due, key.clone()));
         self.parcels.insert(key, Parcel { lane, waits: Some((due, parcel)) });
     }
 }
@@ -172,6 +171,6 @@ mod tests {
         assert_eq!(taken(&mut lanes, later), ["a"]);
         lanes.done(&run("a"));
         lanes.done(&run("a"));
-        assert!(lanes.lanes.is_empty() && lanes.parcels.is_empty() && lanes.under_way == 0);
+        assert!(lanes.by_name.is_empty() && lanes.parcels.is_empty() && lanes.under_way == 0);
     }
 }

@@ -289,14 +289,14 @@ mod tests {
     async fn what_is_local_is_no_destination_by_number_or_by_name() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let post = Post::new(false);
+        let sender = Post::new(false);
         for host in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "0.0.0.0"] {
             let uri: Uri = format!("http://{host}:{port}/").parse().unwrap();
-            let said = post.send(&uri, &event(), LONG).await;
+            let said = sender.send(&uri, &event(), LONG).await;
             assert_eq!(said.answer, Answer::Nowhere, "{host}: {said:?}");
         }
         let uri: Uri = format!("http://localhost:{port}/").parse().unwrap();
-        let said = post.send(&uri, &event(), LONG).await;
+        let said = sender.send(&uri, &event(), LONG).await;
         assert_eq!(said.answer, Answer::Silence);
         assert!(said.words.contains("is local to the machine"), "{}", said.words);
     }

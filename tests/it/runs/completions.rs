@@ -143,18 +143,18 @@ async fn the_end_of_a_run_is_told_with_its_result() {
     let run = house.send_event(&job, &sent.build().unwrap()).await.execution;
     let told = house.told(&run).await;
     assert_eq!((told.outcome, told.attempts, told.message), (CompletionOutcome::Delivered, 1, None));
-    let received = receiver.at("/in");
-    assert_eq!(received.len(), 1);
-    let event = &received[0].event;
+    let came = receiver.at("/in");
+    assert_eq!(came.len(), 1);
+    let event = &came[0].event;
     assert_eq!((event.kind(), event.subject()), ("dev.kakehi.execution.succeeded", Some("tells")));
     let source = format!("/apis/run.kakehi.dev/v1alpha1/namespaces/{}/executions/{run}", house.namespace);
     assert_eq!(event.source(), source);
     let uid = house.execution(&run).await.metadata.uid.unwrap();
     assert_eq!(event.id(), format!("{uid}-succeeded"));
-    let data = received[0].data();
+    let data = came[0].data();
     assert_eq!((&data["result"], &data["succeededCount"]), (&json!({"pages": 7}), &json!(1)));
     assert_eq!((&data["event"]["id"], &data["event"]["n"]), (&json!("1"), &json!("7")));
-    assert!(received[0].header("user-agent").unwrap().starts_with("kakehi/"));
+    assert!(came[0].header("user-agent").unwrap().starts_with("kakehi/"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,8 +170,8 @@ async fn failed_and_cancelled_runs_are_told_too() {
     house.reaches(&stopped, Phase::Running).await;
     ops::cancel(&house.client, &house.namespace, &stopped).await.unwrap();
     let failed = house.send(&job, "fails").await.execution;
-    let received = receiver.has("/in", 2).await;
-    let of = |kind: &str| received.iter().find(|one| one.event.kind().ends_with(kind)).unwrap().data();
+    let came = receiver.has("/in", 2).await;
+    let of = |kind: &str| came.iter().find(|one| one.event.kind().ends_with(kind)).unwrap().data();
     assert_eq!(of("cancelled")["name"], stopped);
     let failure = of("failed");
     assert_eq!((&failure["name"], &failure["failedTasks"][0]["exitCode"]), (&json!(failed), &json!(3)));
@@ -186,9 +186,9 @@ async fn what_is_not_taken_is_sent_again_under_the_same_id() {
     let run = house.send(&job, "1").await.execution;
     let told = house.told(&run).await;
     assert_eq!((told.outcome, told.attempts), (CompletionOutcome::Delivered, 4));
-    let received = receiver.at("/in");
-    assert_eq!(received.len(), 4);
-    assert!(received.iter().all(|one| one.event.id() == received[0].event.id()));
+    let came = receiver.at("/in");
+    assert_eq!(came.len(), 4);
+    assert!(came.iter().all(|one| one.event.id() == came[0].event.id()));
     let reported = house.reported(&run).await;
     assert!(reported.contains(&"CompletionDelayed".to_owned()), "{reported:?}");
 }
@@ -271,9 +271,9 @@ async fn what_is_owed_when_the_controllers_end_is_told_by_the_next() {
     receiver.answers("/in", &[202]);
     house.start_controllers();
     assert_eq!(house.told(&run).await.outcome, CompletionOutcome::Delivered);
-    let received = receiver.at("/in");
-    assert_eq!(received.len(), 2);
-    assert_eq!(received[0].event.id(), received[1].event.id());
+    let came = receiver.at("/in");
+    assert_eq!(came.len(), 2);
+    assert_eq!(came[0].event.id(), came[1].event.id());
     // And what is settled is not sent by those that come after.
     house.stop_controllers().await;
     house.start_controllers();
