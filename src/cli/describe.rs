@@ -396,6 +396,15 @@ mod tests {
         "2026-01-01T00:03:00Z".parse().unwrap()
     }
 
+    #[test]
+    fn limits_read_as_one_line() {
+        let told = |concurrency| limits(&serde_json::from_value(concurrency).unwrap());
+        assert_eq!(told(json!({})), "Allow");
+        assert_eq!(told(json!({"policy": "Forbid"})), "Forbid, 1 at a time");
+        let all = json!({"policy": "Queue", "limit": 2, "key": "event.subject", "queueLimit": 9, "queueTimeoutSeconds": 60});
+        assert_eq!(told(all), "Queue, 2 at a time, for each event.subject, 9 may wait, for 60 s at most");
+    }
+
     fn pod(index: &str, attempt: &str, exit: i32) -> Pod {
         let phase = if exit == 0 { "Succeeded" } else { "Failed" };
         serde_json::from_value(json!({

@@ -623,6 +623,94 @@ mod tests {
         }
     }
 
+    fn task_set(execution: &str) -> batchv1::Job {
+        serde_json::from_value(json!({
+            "metadata": {"name": execution, "namespace": "shop", "labels": {LABEL_EXECUTION: execution},
+                "ownerReferences": [{"apiVersion": "run.kakehi.dev/v1alpha1", "kind": "Execution", "name": execution,
+                    "uid": execution, "controller": true}]},
+        }))
+        .unwrap()
+    }
+
+    impl Watching {
+        /// A Job that runs one at a time, and nothing else is known yet.
+        fn of_one_at_a_time() -> Self {
+            let mut watching = Self::new();
+            watching.world.health = Health::default();
+            let mut one = job(1, 0);
+            one.spec.concurrency = serde_json::from_value(json!({"policy": "Queue"})).unwrap();
+            watching.job(Event::Apply(one));
+            watching
+        }
+
+        fn everything_is_listed(&self) {
+            let all =
+                [Watched::Executions, Watched::Jobs, Watched::Triggers, Watched::TaskSets, Watched::Pods];
+            for kind in all {
+                self.world.health.listed(kind);
+            }
+        }
+
+        fn has_place(&self, name: &str) -> bool {
+            self.world.place(&execution(name, "Queued"), Timestamp::now()).fate == crate::plan::Fate::Go
+        }
+    }
+
+    #[test]
+    fn nothing_starts_before_everything_is_known_nor_while_a_watch_is_broken() {
+        let mut watching = Watching::of_one_at_a_time();
+        watching.execution(Event::Apply(execution("a", "Pending")));
+        assert_eq!(watching.world.admit(), []);
+        watching.everything_is_listed();
+        watching.world.health.broke(Watched::Triggers);
+        assert_eq!(watching.world.admit(), []);
+        watching.world.health.listed(Watched::Triggers);
+        assert_eq!(watching.world.admit(), [at("a")]);
+    }
+
+    #[test]
+    fn a_task_set_has_its_place_in_whatever_order_it_and_its_run_become_known() {
+        for order in ["task sets first", "runs first", "meanwhile"] {
+            let mut watching = Watching::of_one_at_a_time();
+            let list_task_sets = |watching: &Watching| {
+                for event in [Event::Init, Event::InitApply(task_set("b")), Event::InitDone] {
+                    on_task_set(&watching.world, event);
+                }
+            };
+            if order == "task sets first" {
+                list_task_sets(&watching);
+            }
+            watching.execution(Event::Init);
+            watching.execution(Event::InitApply(execution("b", "Queued")));
+            if order == "meanwhile" {
+                on_task_set(&watching.world, Event::Apply(task_set("b")));
+            }
+            watching.execution(Event::InitApply(execution("a", "Queued")));
+            watching.execution(Event::InitDone);
+            if order == "runs first" {
+                list_task_sets(&watching);
+            }
+            watching.everything_is_listed();
+            assert_eq!(watching.world.admit(), [], "{order}");
+            assert!(watching.has_place("b") && !watching.has_place("a"), "{order}");
+            watching.execution(Event::Apply(execution("b", "Succeeded")));
+            assert_eq!(watching.world.admit(), [at("a")], "{order}");
+        }
+    }
+
+    #[test]
+    fn a_new_list_takes_the_places_of_what_it_does_not_bring() {
+        let mut watching = Watching::of_one_at_a_time();
+        watching.everything_is_listed();
+        watching.execution(Event::Apply(execution("a", "Running")));
+        watching.execution(Event::Apply(execution("b", "Queued")));
+        assert_eq!(watching.world.admit(), []);
+        for event in [Event::Init, Event::InitApply(execution("b", "Queued")), Event::InitDone] {
+            watching.execution(event);
+        }
+        assert_eq!(watching.world.admit(), [at("b")]);
+    }
+
     #[test]
     fn a_jobs_own_status_is_no_news_and_its_spec_is() {
         let mut watching = Watching::new();

@@ -1,9 +1,10 @@
-//! Places against a simple model: a world of runs, a watch that lags behind it, and a controller that crashes.
+//! Places against a simple model: a world of runs, watches that lag behind it, each in its own time, and a controller that
+//! crashes.
 //!
 //! The model knows the truth. After whatever happened: nobody gets a place beyond a limit as it is known then, a queue keeps
 //! its order, and once everything is allowed to end, everything has ended and nothing is left.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use proptest::prelude::*;
 
@@ -17,20 +18,30 @@ const TERMS: usize = 9;
 enum Happening {
     /// A run comes, of the Job of that namespace and with that key.
     Come { namespace: usize, key: Option<u8>, leaves_a_gap: bool },
-    /// The controller takes a step of that run; a create in it may fail.
-    Step { run: usize, fails: bool },
+    /// The controller takes a step of that run, which may break off.
+    Step { run: usize, breaks: Break },
     /// A run's tasks end.
     Finish { run: usize },
     /// Somebody cancels it.
     Cancel { run: usize },
     /// Somebody edits the Job.
     Edit { namespace: usize, terms: usize, suspend: bool },
-    /// The watch catches up by so many changes.
-    CatchUp { changes: usize },
+    /// The watch of runs and Jobs, or that of task sets, catches up by so many changes.
+    CatchUp { changes: usize, of_sets: bool },
     /// Time passes.
     Tick { seconds: i64 },
     /// The controller dies, and another lists everything.
     Crash,
+}
+
+/// Where a step breaks off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Break {
+    Nowhere,
+    /// Nothing was made.
+    AtOnce,
+    /// The tasks were made, and it was not written that they were.
+    BeforeStatus,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -38,12 +49,13 @@ fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         6 => (namespace(), prop::option::of(0..2u8), any::<bool>())
             .prop_map(|(namespace, key, leaves_a_gap)| Happening::Come { namespace, key, leaves_a_gap }),
-        10 => (any::<usize>(), prop::bool::weighted(0.2)).prop_map(|(run, fails)| Happening::Step { run, fails }),
+        10 => (any::<usize>(), prop::sample::select(vec![Break::Nowhere, Break::Nowhere, Break::AtOnce, Break::BeforeStatus]))
+            .prop_map(|(run, breaks)| Happening::Step { run, breaks }),
         5 => any::<usize>().prop_map(|run| Happening::Finish { run }),
-        1 => any::<usize>().prop_map(|run| Happening::Cancel { run }),
+        3 => any::<usize>().prop_map(|run| Happening::Cancel { run }),
         2 => (namespace(), 0..TERMS, prop::bool::weighted(0.2))
             .prop_map(|(namespace, terms, suspend)| Happening::Edit { namespace, terms, suspend }),
-        8 => (1..6usize).prop_map(|changes| Happening::CatchUp { changes }),
+        10 => (1..6usize, any::<bool>()).prop_map(|(changes, of_sets)| Happening::CatchUp { changes, of_sets }),
         1 => (1..40i64).prop_map(|seconds| Happening::Tick { seconds }),
         1 => Just(Happening::Crash),
     ]
@@ -79,19 +91,21 @@ struct Real {
     second: i64,
     state: State,
     cancelled: bool,
+    /// Whether its status says that its tasks were made.
+    written: bool,
 }
 
 impl Real {
-    fn claim(&self) -> Claim {
+    fn claim(&self, has_set: bool) -> Claim {
         let extra = json!({"spec": {"concurrencyKey": self.key.map(|key| key.to_string()), "cancelled": self.cancelled}});
-        Claim::of(&run(&self.name, self.second, &extra), matches!(self.state, State::Live | State::Stopping))
+        Claim::of(&run(&self.name, self.second, &extra), self.written || has_set)
     }
 }
 
-/// What the watch has to tell.
+/// What the watch of runs and Jobs has to tell.
 #[derive(Debug)]
 enum Change {
-    Run(usize, Claim),
+    Run(usize, Real),
     Gone(usize),
     Job(usize, Terms),
 }
@@ -103,6 +117,11 @@ struct Model {
     /// The same, as far as the controller knows.
     known: [(usize, bool); 2],
     untold: VecDeque<(Change, Option<(usize, bool)>)>,
+    /// Runs whose task sets the other watch has to tell of.
+    untold_sets: VecDeque<usize>,
+    /// What the caches show.
+    seen: BTreeMap<usize, Real>,
+    seen_sets: HashSet<usize>,
     guards: Guards,
     admission: Admission,
     now: i64,
@@ -112,7 +131,18 @@ impl Model {
     fn new(guards: Guards) -> Self {
         let (jobs, runs, untold) = ([(1, false); 2], Vec::new(), VecDeque::new());
         let admission = Admission::new(guards);
-        let mut model = Self { runs, jobs, known: jobs, untold, guards, admission, now: NOW };
+        let mut model = Self {
+            runs,
+            jobs,
+            known: jobs,
+            untold,
+            untold_sets: VecDeque::new(),
+            seen: BTreeMap::new(),
+            seen_sets: HashSet::new(),
+            guards,
+            admission,
+            now: NOW,
+        };
         model.list();
         model
     }
@@ -129,15 +159,28 @@ impl Model {
         for (namespace, terms) in NAMESPACES.iter().zip(self.jobs) {
             self.admission.set_terms(namespace, "j1", Some(Self::terms_of(terms)));
         }
-        for run in self.runs.iter().filter(|run| run.state != State::Ended) {
-            self.admission.observe(NAMESPACES[run.namespace], run.claim());
+        let open = self.runs.iter().enumerate().filter(|(_, run)| run.state != State::Ended);
+        self.seen = open.map(|(at, run)| (at, run.clone())).collect();
+        self.untold_sets.clear();
+        let live = self.seen.iter().filter(|(_, run)| run.state != State::Waiting);
+        self.seen_sets = live.map(|(at, _)| *at).collect();
+        for run in self.seen.keys().copied().collect::<Vec<_>>() {
+            self.observe(run);
+        }
+    }
+
+    /// A cache shows something else of that run.
+    fn observe(&mut self, run: usize) {
+        if let Some(seen) = self.seen.get(&run) {
+            let claim = seen.claim(self.seen_sets.contains(&run));
+            self.admission.observe(NAMESPACES[seen.namespace], claim);
         }
     }
 
     fn tell(&mut self, run: usize) {
         let change = match self.runs[run].state {
             State::Ended => Change::Gone(run),
-            State::Waiting | State::Live | State::Stopping => Change::Run(run, self.runs[run].claim()),
+            State::Waiting | State::Live | State::Stopping => Change::Run(run, self.runs[run].clone()),
         };
         self.untold.push_back((change, None));
     }
@@ -146,10 +189,12 @@ impl Model {
         for _ in 0..changes {
             let Some((change, known)) = self.untold.pop_front() else { return };
             match change {
-                Change::Run(run, claim) => {
-                    self.admission.observe(NAMESPACES[self.runs[run].namespace], claim);
+                Change::Run(run, real) => {
+                    self.seen.insert(run, real);
+                    self.observe(run);
                 }
                 Change::Gone(run) => {
+                    self.seen.remove(&run);
                     let Real { namespace, name, .. } = &self.runs[run];
                     self.admission.forget(NAMESPACES[*namespace], name);
                 }
@@ -158,6 +203,14 @@ impl Model {
                     self.known[namespace] = known.expect("an edit says what it says");
                 }
             }
+        }
+    }
+
+    fn catch_up_with_sets(&mut self, changes: usize) {
+        for _ in 0..changes {
+            let Some(run) = self.untold_sets.pop_front() else { return };
+            self.seen_sets.insert(run);
+            self.observe(run);
         }
     }
 
@@ -172,13 +225,13 @@ impl Model {
                 let number = self.runs.len();
                 self.now += i64::from(leaves_a_gap);
                 let (name, second) = (format!("r{number:03}"), self.now - NOW);
-                let (state, cancelled) = (State::Waiting, false);
-                self.runs.push(Real { namespace, name, key, second, state, cancelled });
+                let (state, cancelled, written) = (State::Waiting, false, false);
+                self.runs.push(Real { namespace, name, key, second, state, cancelled, written });
                 self.tell(number);
             }
-            Happening::Step { run, fails } => {
+            Happening::Step { run, breaks } => {
                 if let Some(run) = self.open(run, |run| run.state != State::Ended) {
-                    self.step(run, fails);
+                    self.step(run, breaks);
                 }
             }
             Happening::Finish { run } => {
@@ -198,7 +251,8 @@ impl Model {
                 let change = Change::Job(namespace, Self::terms_of((terms, suspend)));
                 self.untold.push_back((change, Some((terms, suspend))));
             }
-            Happening::CatchUp { changes } => self.catch_up(changes),
+            Happening::CatchUp { changes, of_sets: false } => self.catch_up(changes),
+            Happening::CatchUp { changes, of_sets: true } => self.catch_up_with_sets(changes),
             Happening::Tick { seconds } => self.now += seconds,
             Happening::Crash => self.list(),
         }
@@ -206,20 +260,28 @@ impl Model {
     }
 
     /// A step of the controller, as `plan::run` has it.
-    fn step(&mut self, at: usize, fails: bool) {
-        let Real { namespace, name, state, cancelled, .. } = self.runs[at].clone();
+    fn step(&mut self, at: usize, breaks: Break) {
+        let Real { namespace, name, state, cancelled, written, .. } = self.runs[at].clone();
         let namespace = NAMESPACES[namespace];
         let fate = self.admission.standing(namespace, &name, super::at(self.now)).fate;
-        match (state, fate) {
-            (State::Waiting, _) if cancelled => self.runs[at].state = State::Ended,
-            (State::Live, _) if cancelled => self.runs[at].state = State::Stopping,
-            (State::Waiting, Fate::Go) if !fails => self.runs[at].state = State::Live,
-            (State::Waiting, Fate::End { .. }) => self.runs[at].state = State::Ended,
-            (State::Live, Fate::End { .. }) => self.runs[at].state = State::Stopping,
-            _ => {}
+        let next = match (state, fate) {
+            _ if breaks == Break::AtOnce => state,
+            (State::Waiting, _) if cancelled => State::Ended,
+            (State::Live, _) if cancelled => State::Stopping,
+            (State::Waiting, Fate::Go) => State::Live,
+            (State::Waiting, Fate::End { .. }) => State::Ended,
+            (State::Live, Fate::End { .. }) => State::Stopping,
+            (state, _) => state,
+        };
+        self.runs[at].state = next;
+        if (state, next) == (State::Waiting, State::Live) {
+            self.untold_sets.push_back(at);
         }
-        if self.runs[at].state != state {
-            self.tell(at);
+        if breaks == Break::Nowhere || next == State::Ended {
+            self.runs[at].written = next != State::Waiting;
+            if next != state || self.runs[at].written != written {
+                self.tell(at);
+            }
         }
         self.admission.tried(namespace, &name);
     }
@@ -273,14 +335,16 @@ impl Model {
             self.happens(Happening::Edit { namespace, terms, suspend: false });
         }
         for _ in 0..self.runs.len() * 4 + 8 {
-            self.happens(Happening::CatchUp { changes: usize::MAX });
+            self.happens(Happening::CatchUp { changes: usize::MAX, of_sets: true });
+            self.happens(Happening::CatchUp { changes: usize::MAX, of_sets: false });
             for run in 0..self.runs.len() {
                 if self.runs[run].state != State::Ended {
-                    self.step(run, false);
+                    self.step(run, Break::Nowhere);
                 }
             }
             self.happens(Happening::Finish { run: 0 });
         }
+        self.catch_up_with_sets(usize::MAX);
         self.catch_up(usize::MAX);
         let left: Vec<_> = self.runs.iter().filter(|run| run.state != State::Ended).collect();
         assert!(left.is_empty(), "{left:?}");
