@@ -223,9 +223,9 @@ async fn applying_again_changes_nothing_and_a_refusal_names_the_document() {
     let dev = Dev::start(&[]).await;
     let path = dev.home.file("m.yaml", MANIFESTS);
     let first = dev.kakehi(&["apply", "-f", &path]).await.good();
-    assert_eq!(first.matches(" created\n").count(), 3, "{first}");
+    assert_eq!(first.matches(" created\n").count(), 4, "{first}");
     let second = dev.kakehi(&["apply", "-f", &path]).await.good();
-    assert_eq!(second.matches(" unchanged\n").count(), 3, "{second}");
+    assert_eq!(second.matches(" unchanged\n").count(), 4, "{second}");
     let wrong = MANIFESTS.replacen("taskCount: 2", "taskCount: 0", 1);
     let wrong = dev.home.file("wrong.yaml", &wrong);
     let refused = dev.kakehi(&["apply", "-f", &wrong]).await.bad(1);
@@ -306,7 +306,7 @@ async fn namespaces_are_kept_apart() {
     let dev = Dev::start_in(home, &["--memory", "-n", "shop", "-f", &path]).await;
     assert!(dev.kakehi(&["list", "jobs"]).await.err.contains("no jobs found in default"));
     let jobs = dev.kakehi(&["list", "jobs", "-n", "shop", "-o", "name"]).await.good();
-    assert_eq!(jobs.lines().count(), 2, "{jobs}");
+    assert_eq!(jobs.lines().count(), 3, "{jobs}");
     let all = dev.kakehi(&["list", "jobs", "-A"]).await.good();
     assert!(all.starts_with("NAMESPACE   NAME"), "{all}");
     assert!(all.contains("\nshop "), "{all}");

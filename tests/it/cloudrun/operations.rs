@@ -29,7 +29,9 @@ async fn another_process_knows_them_all() {
     let other = CloudRun::new(api.house.client.clone(), kakehi::auth::Gate::open()).router();
     let service =
         other.map_request(|request: http::Request<tonic::body::Body>| request.map(axum::body::Body::new));
-    let mut operations = super::OperationsClient::new(service);
+    // Links lead back the way on which a request has come, so it is asked under the same name.
+    let here = format!("http://{}", api.address).parse().unwrap();
+    let mut operations = super::OperationsClient::with_origin(service, here);
     let request = GetOperationRequest { name: created.name.clone() };
     assert_eq!(operations.get_operation(request).await.unwrap().into_inner(), created);
     let run = api.run("known").await;
