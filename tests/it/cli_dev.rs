@@ -477,7 +477,7 @@ async fn a_run_is_waited_for_repeated_and_followed_by_another() {
     let runs = dev.kakehi(&["list", "executions", "--job", "flaky", "-o", "json"]).await.json();
     assert_eq!(runs["items"].as_array().unwrap().len(), 6);
     let described = dev.kakehi(&["describe", &name]).await.good();
-    assert!(described.contains("Completion:    delivered after"), "{described}");
+    assert!(described.contains("Completion:     delivered after"), "{described}");
 }
 
 /// What a page in a browser on this machine sends to the open ports of `dev`.
