@@ -189,7 +189,7 @@ status: {startTime: '2026-01-01T10:00:01Z', completionTime: '2026-01-01T10:00:09
 
     #[test]
     fn the_event_of_a_failed_run() {
-        let more = "{status: {result: '{\"total\": 1.50}', failedTasks: [{index: 1, attempts: 4, exitCode: 9, message: no}]}}";
+        let more = "{status: {result: '{\"total\": 1.50}', failedTasks: [{index: 1, attempts: 4, exitCode: 9, message: 'no'}]}}";
         let event = completion(&run(&ended("False", "NonZeroExitCode"), more)).unwrap();
         let attributes: BTreeMap<&str, String> =
             event.attributes().map(|(name, value)| (name, value.text().into_owned())).collect();
@@ -225,7 +225,7 @@ failedCount: 1
 cancelledCount: 0
 retriedCount: 0
 result: {total: 1.5}
-failedTasks: [{index: 1, attempts: 4, exitCode: 9, message: no}]
+failedTasks: [{index: 1, attempts: 4, exitCode: 9, message: 'no'}]
 parameters: {ORDER: '42'}
 trigger: orders
 event: {specversion: '1.0', id: '1', source: /s, type: order, subject: a, n: '7', kakehichain: shop/first}
