@@ -271,14 +271,14 @@ async fn helm_installs_changes_and_removes_it() {
         notes.contains(&format!("takes events at {url}")) && notes.contains("kubectl apply -n default"),
         "{notes}"
     );
-    assert_eq!(roles().await, 6);
+    assert_eq!(roles().await, 7);
     helm(&["upgrade", "kakehi", "charts/kakehi", "--set", "rbac.aggregate=false,networkPolicy.enabled=true"]);
-    assert_eq!(roles().await, 3);
+    assert_eq!(roles().await, 4);
     // To one namespace alone, and back. What is left of the cluster's roles is for others than ours.
     helm(&["upgrade", "kakehi", "charts/kakehi", "--set", &format!("watchNamespace={}", place.namespace)]);
-    assert_eq!(roles().await, 4);
+    assert_eq!(roles().await, 5);
     helm(&["upgrade", "kakehi", "charts/kakehi", "--set", "watchNamespace="]);
-    assert_eq!(roles().await, 6);
+    assert_eq!(roles().await, 7);
     helm(&["uninstall", "kakehi"]);
     assert_eq!(roles().await, 0);
 }

@@ -141,7 +141,7 @@ fn each_part_can_be_left_out() {
     let switches = [
         ("rbac.create=false", "ClusterRoleBinding"),
         ("metrics.service.enabled=false", "kakehi-metrics"),
-        ("knative.addressable=false", "duck.knative.dev/addressable"),
+        ("knative.addressable=false", "name: kakehi:kakehi-addressable\n"),
         ("rbac.aggregate=false", "aggregate-to-edit"),
         ("accountPolicy.enabled=false", "ValidatingAdmissionPolicy"),
         (
