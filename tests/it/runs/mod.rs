@@ -277,6 +277,15 @@ impl House {
         events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
         events.into_iter().filter_map(|event| event.reason).collect()
     }
+
+    /// Waits until that is reported of a run: a report comes after what it is about.
+    pub(crate) async fn reports(&self, name: &str, reason: &str) {
+        eventually(&format!("{reason} is reported"), async || {
+            let reported = self.reported(name).await;
+            if reported.iter().any(|one| one == reason) { Ok(()) } else { Err(reported) }
+        })
+        .await;
+    }
 }
 
 pub(crate) fn event(id: &str) -> Event {
